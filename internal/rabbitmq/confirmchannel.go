@@ -1,0 +1,180 @@
+package rabbitmq
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	// blockedGrace is how long a publish in flight still waits for its confirm
+	// once the broker has blocked the connection: what the broker had read
+	// before is confirmed by then, the rest may wait for as long as the alarm.
+	blockedGrace = 100 * time.Millisecond
+	// evictAfter is the number of confirm timeouts in a row on one channel after
+	// which its connection is taken for dead.
+	evictAfter = 3
+)
+
+// confirmChannel is an AMQP channel in confirm mode that many callers share:
+// each writes its message in turn, and all wait for their confirms together.
+// No RPC is ever sent on it, except the one that closes it when nobody
+// publishes any more.
+type confirmChannel struct {
+	session *session
+	ch      *amqp.Channel
+	lost    <-chan *amqp.Error // receives or closes when the channel is closed
+	evicted func()
+
+	inFlight atomic.Int64
+	timeouts atomic.Int64 // confirm timeouts in a row
+
+	// turn is a mutex that a context can give up on: a write to a hung broker
+	// may hold it for as long as the write deadline.
+	turn     chan struct{}
+	sequence uint64 // guarded by turn
+
+	mu      sync.Mutex
+	returns <-chan amqp.Return
+	pending map[string]bool // correlation id -> whether the message was returned
+}
+
+// openConfirmChannel opens a channel that can hold maxInFlight publishes.
+func openConfirmChannel(ctx context.Context, s *session, maxInFlight int, evicted func()) (*confirmChannel, error) {
+	c := &confirmChannel{
+		session: s,
+		evicted: evicted,
+		turn:    make(chan struct{}, 1),
+		pending: make(map[string]bool),
+	}
+	err := s.call(ctx, func() (err error) {
+		if c.ch, err = s.conn.Channel(); err != nil {
+			return err
+		}
+		return c.ch.Confirm(false)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open a channel for publishing: %w", err)
+	}
+	c.lost = c.ch.NotifyClose(make(chan *amqp.Error, 1))
+	// The library drops a return that finds no room for 5 s. Each publish and
+	// each confirm empties the buffer, so twice the bound cannot fill up.
+	c.returns = c.ch.NotifyReturn(make(chan amqp.Return, 2*maxInFlight))
+	return c, nil
+}
+
+// dead reports whether the channel is closed for good.
+func (c *confirmChannel) dead() bool { return c.ch.IsClosed() || c.session.isClosed() }
+
+// usable reports whether a publish on the channel has a chance.
+func (c *confirmChannel) usable() bool { return !c.dead() && !c.session.isBlocked() }
+
+// publish writes m and waits for its confirm until ctx ends.
+func (c *confirmChannel) publish(ctx context.Context, m *Message) error {
+	c.inFlight.Add(1)
+	defer c.inFlight.Add(-1)
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: waiting to write: %w", ErrUnavailable, context.Cause(ctx))
+	}
+	c.sequence++
+	id := strconv.FormatUint(c.sequence, 36)
+	c.expect(id)
+	defer c.forget(id)
+	dc, err := c.ch.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, m.publishing(id))
+	<-c.turn
+	if err != nil {
+		// Some of it may have been written.
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return c.await(ctx, dc, id)
+}
+
+func (c *confirmChannel) await(ctx context.Context, dc *amqp.DeferredConfirmation, id string) error {
+	blocked := c.session.blockedSignal()
+	var graceOver <-chan time.Time
+	for {
+		select {
+		case <-dc.Done():
+			c.timeouts.Store(0)
+			return c.classify(dc.Acked(), id)
+		case <-blocked:
+			blocked = nil
+			grace := time.NewTimer(blockedGrace)
+			defer grace.Stop()
+			graceOver = grace.C
+		case <-graceOver:
+			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ErrBlocked)
+		case <-ctx.Done():
+			if c.timeouts.Add(1) == evictAfter {
+				c.evicted()
+				c.session.kill()
+			}
+			return fmt.Errorf("%w: no confirm: %w", ErrOutcomeUnknown, context.Cause(ctx))
+		}
+	}
+}
+
+// classify tells the four meanings of a confirm apart. The library resolves
+// every confirm that is outstanding as not acked when a channel closes; the
+// channel is marked as closed before that.
+func (c *confirmChannel) classify(acked bool, id string) error {
+	switch {
+	case acked && c.wasReturned(id):
+		return ErrUnroutable
+	case acked:
+		return nil
+	case c.dead():
+		return fmt.Errorf("%w: the channel closed before the confirm", ErrOutcomeUnknown)
+	default:
+		return ErrNacked
+	}
+}
+
+func (c *confirmChannel) expect(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.collectReturns()
+	c.pending[id] = false
+}
+
+func (c *confirmChannel) forget(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.collectReturns()
+	delete(c.pending, id)
+}
+
+// wasReturned may be asked once the confirm is there: the broker sends the
+// return of a message before its ack, and one goroutine of the library handles
+// both in that order.
+func (c *confirmChannel) wasReturned(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.collectReturns()
+	return c.pending[id]
+}
+
+// collectReturns empties the buffer of returns. It is called with mu held.
+func (c *confirmChannel) collectReturns() {
+	for {
+		select {
+		case r, ok := <-c.returns:
+			if !ok {
+				c.returns = nil
+				return
+			}
+			if _, waiting := c.pending[r.CorrelationId]; waiting {
+				c.pending[r.CorrelationId] = true
+			}
+		default:
+			return
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package rabbitmq
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/twinlane/twinlane/internal/task"
+)
+
+// nativeFactor is the resolution of the native histograms: buckets grow by a tenth.
+const nativeFactor = 1.1
+
+// durationBuckets are fine below 10 ms, where a healthy broker confirms.
+func durationBuckets() []float64 {
+	return []float64{
+		.0005, .001, .0015, .002, .003, .004, .005, .0075, .01,
+		.02, .03, .05, .1, .2, .5, 1, 2, 5,
+	}
+}
+
+// connectionMetrics are told apart by the label connection.
+type connectionMetrics struct {
+	up, blocked                        prometheus.Gauge
+	connects, failures, blockedSeconds prometheus.Counter
+	drift                              *prometheus.GaugeVec
+}
+
+func newConnectionMetrics(reg prometheus.Registerer, name string) *connectionMetrics {
+	f := promauto.With(withLabel(reg, "connection", name))
+	return &connectionMetrics{
+		up: f.NewGauge(prometheus.GaugeOpts{
+			Name: "amqp_connection_up", Help: "Whether the connection to the broker is up.",
+		}),
+		blocked: f.NewGauge(prometheus.GaugeOpts{
+			Name: "amqp_connection_blocked", Help: "Whether the broker takes no publishes on the connection, because of an alarm.",
+		}),
+		blockedSeconds: f.NewCounter(prometheus.CounterOpts{
+			Name: "amqp_connection_blocked_seconds_total", Help: "Time for which the broker took no publishes, counted when it ends.",
+		}),
+		connects: f.NewCounter(prometheus.CounterOpts{
+			Name: "amqp_connects_total", Help: "Connections established; each beyond the first is a reconnection.",
+		}),
+		failures: f.NewCounter(prometheus.CounterOpts{
+			Name: "amqp_connection_failures_total", Help: "Failed dials and lost connections.",
+		}),
+		drift: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "amqp_topology_drift", Help: "Queues and exchanges that exist with other arguments than declared: 1 each.",
+		}, []string{"name"}),
+	}
+}
+
+// withLabel adds a label to everything that is registered; nil stays nil.
+func withLabel(reg prometheus.Registerer, name, value string) prometheus.Registerer {
+	if reg == nil {
+		return nil
+	}
+	return prometheus.WrapRegistererWith(prometheus.Labels{name: value}, reg)
+}
+
+type publisherMetrics struct {
+	outcomes    *prometheus.CounterVec
+	confirm     prometheus.Histogram
+	acquire     prometheus.Histogram
+	inFlight    prometheus.Gauge
+	channels    prometheus.Gauge
+	republished prometheus.Counter
+	evictions   prometheus.Counter
+}
+
+// The values of the label outcome.
+const (
+	outcomeAccepted   = "accepted"
+	outcomeInvalid    = "invalid"
+	outcomeUnknown    = "unknown"
+	outcomeUnroutable = "unroutable"
+	outcomeNacked     = "nacked"
+	outcomeBlocked    = "blocked"
+	outcomeSaturated  = "saturated"
+	outcomeDown       = "unavailable"
+)
+
+func newPublisherMetrics(reg prometheus.Registerer) *publisherMetrics {
+	f := promauto.With(reg)
+	histogram := func(name, help string) prometheus.Histogram {
+		return f.NewHistogram(prometheus.HistogramOpts{
+			Name: name, Help: help, Buckets: durationBuckets(), NativeHistogramBucketFactor: nativeFactor,
+			NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+		})
+	}
+	m := &publisherMetrics{
+		outcomes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "publisher_publishes_total", Help: "Publishes by outcome.",
+		}, []string{"outcome"}),
+		confirm: histogram("publisher_confirm_duration_seconds", "Time from a publish to its confirm, for accepted messages."),
+		acquire: histogram("publisher_acquire_wait_seconds", "Time that a publish waited for its turn."),
+		inFlight: f.NewGauge(prometheus.GaugeOpts{
+			Name: "publisher_in_flight", Help: "Publishes that wait for their confirm.",
+		}),
+		channels: f.NewGauge(prometheus.GaugeOpts{
+			Name: "publisher_channels_open", Help: "Channels that are open for publishing.",
+		}),
+		republished: f.NewCounter(prometheus.CounterOpts{
+			Name: "publisher_republished_total", Help: "Messages published a second time, because the outcome of the first was unknown.",
+		}),
+		evictions: f.NewCounter(prometheus.CounterOpts{
+			Name: "publisher_evictions_total", Help: "Connections closed because confirms stayed away on them.",
+		}),
+	}
+	for _, o := range []string{
+		outcomeAccepted, outcomeInvalid, outcomeUnknown, outcomeUnroutable,
+		outcomeNacked, outcomeBlocked, outcomeSaturated, outcomeDown,
+	} {
+		m.outcomes.WithLabelValues(o)
+	}
+	return m
+}
+
+// outcomeOf classifies what Publish returns. An unknown outcome is looked for
+// first, because it can wrap the reason why a second attempt failed.
+func outcomeOf(err error) string {
+	var invalid *task.FieldError
+	switch {
+	case err == nil:
+		return outcomeAccepted
+	case errors.Is(err, ErrOutcomeUnknown):
+		return outcomeUnknown
+	case errors.As(err, &invalid):
+		return outcomeInvalid
+	case errors.Is(err, ErrUnroutable):
+		return outcomeUnroutable
+	case errors.Is(err, ErrNacked):
+		return outcomeNacked
+	case errors.Is(err, ErrBlocked):
+		return outcomeBlocked
+	case errors.Is(err, ErrSaturated):
+		return outcomeSaturated
+	default:
+		return outcomeDown
+	}
+}
+
+type subscriptionMetrics struct {
+	channels, unsettled prometheus.Gauge
+	losses              prometheus.Counter
+}
+
+func newSubscriptionMetrics(reg prometheus.Registerer, queue string) *subscriptionMetrics {
+	f := promauto.With(withLabel(reg, "queue", queue))
+	return &subscriptionMetrics{
+		channels: f.NewGauge(prometheus.GaugeOpts{
+			Name: "subscription_channels_open", Help: "Channels that consume from the queue.",
+		}),
+		unsettled: f.NewGauge(prometheus.GaugeOpts{
+			Name: "subscription_unsettled_deliveries", Help: "Deliveries handed over and not settled yet.",
+		}),
+		losses: f.NewCounter(prometheus.CounterOpts{
+			Name: "subscription_losses_total", Help: "Consumers ended by the broker or by a lost connection.",
+		}),
+	}
+}
