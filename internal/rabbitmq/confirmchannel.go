@@ -22,9 +22,9 @@ const (
 )
 
 // confirmChannel is an AMQP channel in confirm mode that many callers share:
-// each writes its message in turn, and all wait for their confirms together.
-// No RPC is ever sent on it, except the one that closes it when nobody
-// publishes any more.
+// each writes its message in turn, under the library's lock, and all wait for
+// their confirms together. No RPC is ever sent on it: the library would weave
+// its frame into those of a message, and the broker would hang up.
 type confirmChannel struct {
 	session *session
 	ch      *amqp.Channel
@@ -32,12 +32,8 @@ type confirmChannel struct {
 	evicted func()
 
 	inFlight atomic.Int64
-	timeouts atomic.Int64 // confirm timeouts in a row
-
-	// turn is a mutex that a context can give up on: a write to a hung broker
-	// may hold it for as long as the write deadline.
-	turn     chan struct{}
-	sequence uint64 // guarded by turn
+	timeouts atomic.Int64  // confirm timeouts in a row
+	sequence atomic.Uint64 // numbers the publishes, for their correlation ids
 
 	mu      sync.Mutex
 	returns <-chan amqp.Return
@@ -49,7 +45,6 @@ func openConfirmChannel(ctx context.Context, s *session, maxInFlight int, evicte
 	c := &confirmChannel{
 		session: s,
 		evicted: evicted,
-		turn:    make(chan struct{}, 1),
 		pending: make(map[string]bool),
 	}
 	err := s.call(ctx, func() (err error) {
@@ -74,21 +69,16 @@ func (c *confirmChannel) dead() bool { return c.ch.IsClosed() || c.session.isClo
 // usable reports whether a publish on the channel has a chance.
 func (c *confirmChannel) usable() bool { return !c.dead() && !c.session.isBlocked() }
 
-// publish writes m and waits for its confirm until ctx ends.
+// publish writes m and waits for its confirm until ctx ends. The writing itself
+// knows no context: behind a broker that has stopped reading it takes as long
+// as the write deadline of the connection, which fails every publish on it.
 func (c *confirmChannel) publish(ctx context.Context, m *Message) error {
 	c.inFlight.Add(1)
 	defer c.inFlight.Add(-1)
-	select {
-	case c.turn <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("%w: waiting to write: %w", ErrUnavailable, context.Cause(ctx))
-	}
-	c.sequence++
-	id := strconv.FormatUint(c.sequence, 36)
+	id := strconv.FormatUint(c.sequence.Add(1), 36)
 	c.expect(id)
 	defer c.forget(id)
 	dc, err := c.ch.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, m.publishing(id))
-	<-c.turn
 	if err != nil {
 		// Some of it may have been written.
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)

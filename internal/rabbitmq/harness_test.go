@@ -119,7 +119,7 @@ func oneQueue(name string, args map[string]any) rabbitmq.Topology {
 }
 
 // open opens a channel with nothing of this package in between.
-func open(t *testing.T, url string) *amqp.Channel {
+func open(t testing.TB, url string) *amqp.Channel {
 	t.Helper()
 	conn, err := amqp.Dial(url)
 	require.NoError(t, err)

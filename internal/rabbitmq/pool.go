@@ -11,8 +11,10 @@ import (
 type pool interface {
 	add(c *confirmChannel)
 	remove(c *confirmChannel)
-	// acquire blocks until a usable channel is there or ctx ends.
+	// acquire returns a usable channel. It waits for one until ctx ends.
 	acquire(ctx context.Context) (*confirmChannel, error)
+	// tryAcquire returns a usable channel, or nil where it would have to wait.
+	tryAcquire() *confirmChannel
 	release(c *confirmChannel)
 }
 
@@ -53,6 +55,13 @@ func (p *pipelinedPool) acquire(ctx context.Context) (*confirmChannel, error) {
 			return nil, ErrUnavailable
 		}
 	}
+}
+
+func (p *pipelinedPool) tryAcquire() *confirmChannel {
+	p.mu.Lock()
+	channels := p.channels
+	p.mu.Unlock()
+	return leastLoaded(channels)
 }
 
 func (p *pipelinedPool) release(*confirmChannel) {}
@@ -109,6 +118,18 @@ func (p *exclusivePool) acquire(ctx context.Context) (*confirmChannel, error) {
 			return nil, ErrSaturated
 		}
 	}
+}
+
+func (p *exclusivePool) tryAcquire() *confirmChannel {
+	select {
+	case c := <-p.free:
+		if c.usable() {
+			return c
+		}
+		p.release(c)
+	default:
+	}
+	return nil
 }
 
 func (p *exclusivePool) release(c *confirmChannel) {

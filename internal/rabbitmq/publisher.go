@@ -27,6 +27,7 @@ type Publisher struct {
 	logger  *slog.Logger
 	metrics *publisherMetrics
 
+	deadline sharedDeadline // of a publish, once it is admitted
 	// admitted holds a place for each publish in flight.
 	admitted chan struct{}
 	stopping atomic.Bool
@@ -44,6 +45,7 @@ func NewPublisher(cfg PublisherConfig, conn ConnectionConfig, topology Topology,
 		cfg:      cfg,
 		logger:   service.OrDiscard(logger).With("component", "publisher"),
 		metrics:  newPublisherMetrics(reg),
+		deadline: sharedDeadline{timeout: cfg.ConfirmTimeout},
 		admitted: make(chan struct{}, cfg.MaxInFlight),
 	}
 	for i := range cfg.Connections {
@@ -91,7 +93,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 // drain waits for the publishes in flight, for as long as one can take.
 func (p *Publisher) drain() {
-	late := time.NewTimer(p.cfg.ConfirmTimeout + time.Second)
+	late := time.NewTimer(2 * p.cfg.ConfirmTimeout)
 	defer late.Stop()
 	for range cap(p.admitted) {
 		select {
@@ -195,8 +197,7 @@ func (p *Publisher) publish(ctx context.Context, m *Message) error {
 		return err
 	}
 	defer p.leave()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.ConfirmTimeout)
-	defer cancel()
+	ctx = p.deadline.context() // the message outlives its caller
 	first := p.send(ctx, m, p.cfg.AcquireWait)
 	if !errors.Is(first, ErrOutcomeUnknown) || errors.Is(first, ErrBlocked) || ctx.Err() != nil {
 		return first
@@ -242,18 +243,26 @@ func (p *Publisher) send(ctx context.Context, m *Message, wait time.Duration) er
 	if p.pool == nil {
 		return p.sendOnOwnConnection(ctx, m, began)
 	}
-	turn, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	ch, err := p.pool.acquire(turn)
-	if err != nil {
-		if down := p.Ready(); down != nil {
-			return down
+	ch := p.pool.tryAcquire()
+	if ch == nil {
+		var err error
+		if ch, err = p.waitForChannel(ctx, wait); err != nil {
+			return err
 		}
-		return err
 	}
 	defer p.pool.release(ch)
 	p.metrics.acquire.Observe(time.Since(began).Seconds())
 	return p.confirmed(ch.publish(ctx, m), began)
+}
+
+func (p *Publisher) waitForChannel(ctx context.Context, wait time.Duration) (*confirmChannel, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	ch, err := p.pool.acquire(ctx)
+	if down := p.Ready(); err != nil && down != nil {
+		return nil, down
+	}
+	return ch, err
 }
 
 // sendOnOwnConnection is StrategyPerRequest: a connection for one message.
