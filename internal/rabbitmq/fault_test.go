@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,47 +14,75 @@ import (
 )
 
 // A stopped broker leaves its sockets open. Bodies of 64 KiB fill them, so
-// that a writer blocks while it holds the library's locks.
+// that a writer blocks while it holds the library's locks. Two remedies free
+// it, and each is tried alone: the deadline of the write, and the socket that
+// is closed when the heartbeats stay away.
 func TestHungBrokerDoesNotWedgePublishers(t *testing.T) {
 	t.Parallel()
-	node := rabbittest.Start(t)
-	conn := connectTo(node.URL())
-	conn.Heartbeat, conn.WriteTimeout, conn.DialTimeout = 2*time.Second, 2*time.Second, 2*time.Second
-	p := startPublisher(t, rabbitmq.PublisherConfig{ConfirmTimeout: 5 * time.Second}, conn, oneQueue("q", nil)).usable(t, 4)
-	require.NoError(t, p.Publish(t.Context(), message("q", "before")))
-	before := runtime.NumGoroutine()
+	for name, remedy := range map[string]func(*rabbitmq.ConnectionConfig){
+		"write deadline": func(c *rabbitmq.ConnectionConfig) { c.Heartbeat, c.WriteTimeout = time.Hour, 2*time.Second },
+		"heartbeat":      func(c *rabbitmq.ConnectionConfig) { c.Heartbeat, c.WriteTimeout = 2*time.Second, time.Hour },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			node := rabbittest.Start(t)
+			conn := connectTo(node.URL())
+			conn.DialTimeout = 2 * time.Second
+			remedy(&conn)
+			cfg := rabbitmq.PublisherConfig{Channels: 1, ConfirmTimeout: time.Hour} // or late confirms would tell as well
+			p := startPublisher(t, cfg, conn, oneQueue("q", nil)).usable(t, 1)
+			require.NoError(t, p.Publish(t.Context(), message("q", "before")))
 
-	require.NoError(t, node.Pause())
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var results []error
-	for range 512 {
-		wg.Go(func() {
-			m := message("q", "during")
-			m.Body = bytes.Repeat([]byte("x"), 64<<10)
-			err := p.Publish(context.Background(), m)
-			mu.Lock()
-			defer mu.Unlock()
-			results = append(results, err)
+			require.NoError(t, node.Pause())
+			for _, err := range largeBurst(t, p, 512) {
+				require.True(t, errors.Is(err, rabbitmq.ErrOutcomeUnknown) || errors.Is(err, rabbitmq.ErrUnavailable), "%v", err)
+			}
+			require.ErrorIs(t, p.Publish(t.Context(), message("q", "down")), rabbitmq.ErrUnavailable)
+			require.NoError(t, node.Resume())
+			p.usable(t, 1)
+			require.NoError(t, p.Publish(t.Context(), message("q", "after")))
 		})
 	}
-	returned := make(chan struct{})
-	go func() { defer close(returned); wg.Wait() }()
-	select {
-	case <-returned:
-	case <-time.After(patience):
-		require.Fail(t, "publishers are wedged")
-	}
-	for _, err := range results {
-		require.True(t, errors.Is(err, rabbitmq.ErrOutcomeUnknown) || errors.Is(err, rabbitmq.ErrUnavailable), "%v", err)
-	}
-	require.ErrorIs(t, p.Publish(t.Context(), message("q", "down")), rabbitmq.ErrUnavailable)
+}
 
-	require.NoError(t, node.Resume())
+// largeBurst publishes n messages of 64 KiB at the same time. It fails the
+// test when they do not return.
+func largeBurst(t *testing.T, p publisher, n int) []error {
+	t.Helper()
+	results := make(chan error, n)
+	for range n {
+		go func() {
+			m := message("q", "during")
+			m.Body = bytes.Repeat([]byte("x"), 64<<10)
+			results <- p.Publish(context.Background(), m)
+		}()
+	}
+	errs := make([]error, n)
+	late := time.After(patience)
+	for i := range errs {
+		select {
+		case errs[i] = <-results:
+		case <-late:
+			require.Failf(t, "publishers are wedged", "%d of %d have returned", i, n)
+		}
+	}
+	return errs
+}
+
+// While the broker lets the user open no channel, every place fails to open
+// one, again and again. Not one of them may be lost over it.
+func TestPublisherKeepsItsPlacesWhileChannelsAreRefused(t *testing.T) {
+	t.Parallel()
+	node := rabbittest.Start(t)
+	p := startPublisher(t, rabbitmq.PublisherConfig{}, connectTo(node.URL()), rabbitmq.Topology{}).usable(t, 4)
+	_, err := node.Ctl(t.Context(), "set_user_limits", "twinlane", `{"max-channels": 0}`)
+	require.NoError(t, err)
+	require.NoError(t, node.CloseAllConnections(t.Context()))
+	require.Eventually(t, func() bool { return p.metric(t, "amqp_connection_failures_total") >= 3 }, patience, 5*time.Millisecond)
+	require.Zero(t, p.metric(t, "publisher_channels_open"))
+	_, err = node.Ctl(t.Context(), "clear_user_limits", "twinlane", "max-channels")
+	require.NoError(t, err)
 	p.usable(t, 4)
-	require.NoError(t, p.Publish(t.Context(), message("q", "after")))
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+8 }, patience, 20*time.Millisecond,
-		"goroutines were left behind")
 }
 
 // A new connection does not know of an alarm: it learns of it from its first publish.
