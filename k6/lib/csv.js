@@ -1,0 +1,23 @@
+// steps.csv: one line a step, for spreadsheets and diffs.
+
+import { failureClasses } from './steps.js';
+
+const plain = ['name', 'lane', 'rps', 'run', 'starts_at_seconds', 'seconds', 'complete', 'vus', 'sent', 'answered', 'ok',
+  'unanswered', 'dropped', 'throughput_rps', 'goodput_rps', 'drop_share', 'predicted_drop_share', 'error_share'];
+const times = ['avg', 'p50', 'p95', 'p99', 'max'];
+
+/** The steps of a summary as RFC 4180 text with a header line. A time that does not exist is an empty field. */
+export function stepsCSV(summary) {
+  const header = [...plain, ...times.map((name) => `${name}_ms`), ...failureClasses.map((kind) => `failed_${kind}`)];
+  const lines = summary.steps.map((step) => [
+    ...plain.map((name) => step[name]),
+    ...times.map((name) => step.latency_ms[name]),
+    ...failureClasses.map((kind) => step.failures[kind]),
+  ]);
+  return [header, ...lines].map((fields) => `${fields.map(field).join(',')}\r\n`).join('');
+}
+
+function field(value) {
+  const text = value === null ? '' : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+}

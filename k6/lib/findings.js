@@ -1,0 +1,74 @@
+// What a reader of a run has to know beside its numbers: why it failed, and what was not as it should be.
+
+import * as format from './format.js';
+import { failureClasses } from './steps.js';
+
+/** How the report names each kind of failed answer. */
+export const failureNames = {
+  refused: 'refused (429 or 503)',
+  '2xx': '2xx that is not the promised answer',
+  '3xx': '3xx',
+  '4xx': '4xx',
+  '5xx': '5xx',
+  none: 'no answer',
+};
+
+/**
+ * The findings of a summary, each `{ level, text }`: a `failure` fails the run, a `note` does not.
+ *
+ * A breakpoint run is meant to end in errors; it fails only if not even its first rate was held.
+ */
+export function findings(summary) {
+  const found = [];
+  if (!summary.complete && (summary.breakpoint === null || summary.breakpoint.broke_at_rps === null)) {
+    found.push(note(`The run was stopped early: ${format.plural(summary.steps.length, 'step')} of ` +
+      `${summary.settings.planned_steps} began.`));
+  }
+  if (summary.breakpoint === null) {
+    found.push(...unexpected(summary.steps), ...barren(summary.steps));
+  } else if (summary.breakpoint.last_good_rps === null) {
+    found.push(failure('Not even the first rate was held.'));
+  }
+  found.push(...refused(summary.steps), ...unanswered(summary.steps));
+  return found;
+}
+
+function unexpected(steps) {
+  const kinds = failureClasses.filter((kind) => kind !== 'refused' && total(steps, kind) > 0);
+  if (kinds.length === 0) {
+    return [];
+  }
+  const all = kinds.reduce((sum, kind) => sum + total(steps, kind), 0);
+  const each = kinds.map((kind) => `${format.count(total(steps, kind))} × ${failureNames[kind]}`);
+  return [failure(`${format.plural(all, 'request')} got neither the expected answer nor a refusal: ${each.join(', ')}.`)];
+}
+
+/** Steps without a single good answer: whatever they measured, it was not the system at work. */
+function barren(steps) {
+  const names = steps.filter((step) => step.complete && step.ok === 0).map((step) => step.name);
+  return names.length === 0 ? [] : [failure(`Not one good answer in ${format.listing(names)}.`)];
+}
+
+function refused(steps) {
+  const all = total(steps, 'refused');
+  return all === 0 ? [] : [note(`${format.plural(all, 'request')} refused with 429 or 503: the system's own bound, ` +
+    'counted as errors in the figures.')];
+}
+
+function unanswered(steps) {
+  const all = steps.filter((step) => step.complete).reduce((sum, step) => sum + step.unanswered, 0);
+  return all === 0 ? [] : [note(`${format.plural(all, 'request')} had no answer when the gap after the step was over, ` +
+    'and count as errors.')];
+}
+
+function total(steps, kind) {
+  return steps.reduce((sum, step) => sum + step.failures[kind], 0);
+}
+
+function failure(text) {
+  return { level: 'failure', text };
+}
+
+function note(text) {
+  return { level: 'note', text };
+}

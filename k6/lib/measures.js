@@ -1,0 +1,55 @@
+// What the charts show: one entry a chart, in the published order.
+
+import * as format from './format.js';
+
+const latency = (key, title) => ({
+  key,
+  title,
+  value: (step) => step.latency_ms[key],
+  text: (step) => format.time(step.latency_ms[key]),
+  reference: format.time,
+  scale: (highest) => (highest >= 10000 ? { unit: 's', factor: 0.001 } : { unit: 'ms', factor: 1 }),
+});
+
+// The axis ends at one of three rates, so that charts of different runs can be laid side by side.
+const percentage = {
+  scale: (highest) => ({ unit: '%', factor: 100, top: [10, 25].find((top) => highest * 100 <= top) || 100 }),
+  reference: format.share,
+};
+
+/**
+ * The four charts of every report. `value` is what is drawn and `text` how it reads; `scale` gives the axis its unit
+ * and, where it is fixed, its top; `good` is the part of a bar that stands for expected answers, and
+ * `nothing` is what a chart says whose values are all zero.
+ */
+export const measures = [
+  latency('avg', 'Average latency'),
+  latency('p95', 'p95 latency'),
+  {
+    key: 'throughput',
+    title: 'Throughput',
+    value: (step) => step.throughput_rps,
+    good: (step) => step.goodput_rps,
+    text: (step) => (step.goodput_rps === step.throughput_rps ? format.rate(step.throughput_rps)
+      : `${format.rate(step.throughput_rps)}, of which good ${format.rate(step.goodput_rps)}`),
+    reference: format.rate,
+    scale: () => ({ unit: 'answers a second', factor: 1 }),
+  },
+  {
+    ...percentage,
+    key: 'drop',
+    title: 'Drop rate',
+    nothing: 'nothing was dropped',
+    value: (step) => step.drop_share,
+    text: (step) => format.share(step.drop_share),
+  },
+];
+
+/** The fifth chart, for runs that had errors. */
+export const errorMeasure = {
+  ...percentage,
+  key: 'error',
+  title: 'Error rate',
+  value: (step) => step.error_share,
+  text: (step) => format.share(step.error_share),
+};

@@ -1,0 +1,45 @@
+// What a run says on the terminal: a line as each step begins, and at its end the table of the report.
+
+import * as format from './format.js';
+import { stepColumns } from './columns.js';
+
+/** The line with which a run begins. */
+export function openingLine(run, steps, settings) {
+  return `Run ${run} against ${settings.gatewayUrl}: ${format.plural(steps.length, 'step')} of ${format.span(settings.duration)}`;
+}
+
+/** The line that announces a step, with how many there are and how long the rest of the run takes. */
+export function stepLine(steps, step, settings) {
+  const all = String(steps.length);
+  const number = String(steps.indexOf(step) + 1).padStart(all.length);
+  const last = steps[steps.length - 1];
+  const left = last.startsAt + last.seconds + settings.gap - step.startsAt;
+  return `[${number}/${all}] ${step.lane} at ${format.rate(step.rps)}, ${format.span(left)} left`;
+}
+
+/** Everything that a run prints at its end: headline, table, findings. */
+export function terminalReport(summary) {
+  const marks = { failure: 'FAILED', note: 'note' };
+  const lines = [
+    '',
+    summary.headline,
+    '',
+    ...table(stepColumns(summary), summary.steps),
+    '',
+    ...summary.findings.map((finding) => `${marks[finding.level]}: ${finding.text}`),
+    `Run ${summary.run}, ${format.plural(summary.steps.length, 'step')}: ${summary.passed ? 'passed' : 'FAILED'}.`,
+    '',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** Lays out columns (see columns.js) as lines of text, all but the lane's name aligned to the right. */
+function table(columns, steps) {
+  const rows = [columns.map((column) => column.title), ...steps.map((step) => columns.map((column) => column.text(step)))];
+  const widths = columns.map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  const lines = rows.map((row) => row.map((text, i) => (
+    columns[i].left ? text.padEnd(widths[i]) : text.padStart(widths[i])
+  )).join('  ').trimEnd());
+  lines.splice(1, 0, widths.map((width) => '─'.repeat(width)).join('  '));
+  return lines;
+}

@@ -1,0 +1,139 @@
+// The sweep: the same task sent down each lane at each rate, one k6 scenario a step, and a report at the end.
+//
+// Start it with `k6/run`; k6/README.md lists the settings. k6 evaluates this file once for every VU, so the top level
+// only reads settings and makes the plan.
+
+import exec from 'k6/execution';
+import http from 'k6/http';
+import { Counter } from 'k6/metrics';
+
+import { stepsCSV } from './lib/csv.js';
+import { lanes } from './lib/lanes.js';
+import { report } from './lib/report.js';
+import { readSettings, runProblem } from './lib/settings.js';
+import { chartSheet } from './lib/sheet.js';
+import { planSteps, scenarios, thresholds } from './lib/steps.js';
+import { summarise } from './lib/summary.js';
+import { openingLine, stepLine, terminalReport } from './lib/terminal.js';
+import { judge, stepRequest } from './lib/tasks.js';
+
+const { settings, problems } = readSettings(__ENV);
+if (problems.length > 0) {
+  throw `These settings cannot be used:\n  ${problems.join('\n  ')}`;
+}
+const steps = planSteps(settings);
+const stepNamed = new Map(steps.map((step) => [step.name, step]));
+
+const requestsSent = new Counter('requests_sent');
+const answersFailed = new Counter('answers_failed');
+const answersUnexpected = new Counter('answers_unexpected');
+
+/** What k6 runs. Bodies are discarded by default and kept only where an answer is judged. */
+export const options = {
+  scenarios: scenarios(steps, settings),
+  thresholds: thresholds(steps, settings),
+  tags: { testid: settings.run || timestamp(new Date()) },
+  systemTags: ['scenario', 'name', 'method', 'status', 'expected_response', 'error_code'],
+  summaryTrendStats: ['avg', 'min', 'med', 'p(95)', 'p(99)', 'max', 'count'],
+  discardResponseBodies: true,
+  setupTimeout: '15s',
+};
+
+/** Checks that a gateway is there and settles the run's id, which all VUs and the report then share. */
+export function setup() {
+  const run = settings.run || exec.test.options.tags.testid;
+  const problem = runProblem(run, settings);
+  if (problem !== '') {
+    exec.test.abort(problem);
+  }
+  const k6 = reachGateway();
+  console.log(openingLine(run, steps, settings));
+  return { run, startedAt: new Date().toISOString(), k6 };
+}
+
+/** Asks the gateway for its own description and returns the version of k6, which only a request's headers tell. */
+function reachGateway() {
+  const url = `${settings.gatewayUrl}/openapi.yaml`;
+  let response;
+  try {
+    response = http.get(url, { throw: true, timeout: '5s', tags: { name: '/openapi.yaml' } });
+  } catch (error) {
+    exec.test.abort(`No gateway at ${settings.gatewayUrl} (GATEWAY_URL): ${error.message}. ` +
+      'Start the system first, with `make up` or `make local`.');
+  }
+  if (response.status !== 200) {
+    exec.test.abort(`What answers at ${settings.gatewayUrl} (GATEWAY_URL) is not a ready Twinlane gateway: ` +
+      `GET /openapi.yaml gave ${response.status}.`);
+  }
+  const agent = String(response.request.headers['User-Agent']);
+  return agent.includes('/') ? agent.split('/').pop() : 'unknown';
+}
+
+// What this VU sends in the step it is in; VUs move from step to step.
+let current = { name: '' };
+
+/** Sends one task down the lane of the running scenario and judges the answer. */
+export function send(shared) {
+  const name = exec.scenario.name;
+  if (current.name !== name) {
+    current = prepare(name, shared.run);
+  }
+  if (exec.scenario.iterationInTest === 0) {
+    console.log(stepLine(steps, current.step, settings));
+  }
+
+  requestsSent.add(1);
+  let status = 0;
+  let body = '';
+  try {
+    const response = http.post(current.url, current.body, current.params);
+    status = response.status;
+    body = response.body;
+  } catch {
+    // No answer: refused, reset or timed out. It is counted as such; a line for each would drown the run.
+  }
+
+  const verdict = judge(current.step.lane, status, body);
+  if (verdict !== 'ok') {
+    answersFailed.add(1, { class: verdict });
+    if (verdict !== 'refused') {
+      answersUnexpected.add(1);
+    }
+  }
+}
+
+function prepare(name, run) {
+  const step = stepNamed.get(name);
+  const lane = lanes[step.lane];
+  const { url, body, headers } = stepRequest(run, step, settings);
+  const params = {
+    headers,
+    tags: { name: lane.path },
+    responseType: 'text',
+    responseCallback: http.expectedStatuses(...lane.statuses),
+    timeout: '70s', // Longer than the longest task, so that the gateway and not k6 gives up first.
+    throw: true,
+  };
+  return { name, step, url, body, params };
+}
+
+/** Turns what k6 measured into the report, the figures and the chart, and prints the table. */
+export function handleSummary(data) {
+  if (data.setup_data === undefined) {
+    return {}; // The run ended before any load: k6 says why.
+  }
+  const summary = summarise(data, settings, steps, __ENV, new Date());
+  const folder = `${settings.out}/${summary.run}`;
+  return {
+    [`${folder}/report.html`]: report(summary),
+    [`${folder}/summary.json`]: `${JSON.stringify(summary, null, 2)}\n`,
+    [`${folder}/steps.csv`]: stepsCSV(summary),
+    [`${folder}/chart.svg`]: chartSheet(summary),
+    stdout: terminalReport(summary),
+  };
+}
+
+/** A run's default id: the time in UTC, such as 20260131T235959Z. */
+function timestamp(now) {
+  return now.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
+}

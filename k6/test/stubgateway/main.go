@@ -1,0 +1,136 @@
+// Command stubgateway answers like a Twinlane gateway without a system behind it, so that the sweep can be tested with
+// answers whose times and failures are known beforehand. Build it by its file name; it belongs to no module.
+//
+// It prints its address on the first line, and ends with the process that started it. GET /seen answers how many
+// requests each run id sent.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+var validRun = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+type task struct {
+	Action     string          `json:"action"`
+	DurationMS int             `json:"duration_ms"`
+	Run        string          `json:"run"`
+	Payload    json.RawMessage `json:"payload"`
+}
+
+// stub is the gateway. Its limit and status make it refuse or fail, as a test needs it.
+type stub struct {
+	failAbove  int // requests a second and lane beyond which failStatus is answered; 0 for never
+	failStatus int
+	empty      bool // answer with the right status and a body that promises nothing
+
+	mu     sync.Mutex
+	second map[string]int64 // the second that count counts, by path
+	count  map[string]int
+	seen   map[string]int // requests by run id
+}
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	s := &stub{second: map[string]int64{}, count: map[string]int{}, seen: map[string]int{}}
+	addr := flag.String("addr", "127.0.0.1:0", "address to listen on")
+	flag.IntVar(&s.failAbove, "fail-above", 0, "requests a second and lane above which requests fail; 0 for never, -1 for always")
+	flag.IntVar(&s.failStatus, "fail-status", http.StatusInternalServerError, "status of requests that fail")
+	flag.BoolVar(&s.empty, "empty", false, "answer successes with an empty object")
+	flag.Parse()
+
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(listener.Addr())
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "openapi: 3.1.0")
+	})
+	mux.HandleFunc("GET /seen", s.report)
+	mux.HandleFunc("POST /v1/sync", s.sync)
+	mux.HandleFunc("POST /v1/async", s.async)
+	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	fmt.Fprintln(os.Stderr, server.Serve(listener))
+	return 1
+}
+
+func (s *stub) sync(w http.ResponseWriter, r *http.Request) {
+	t, ok := s.accept(w, r)
+	if !ok {
+		return
+	}
+	time.Sleep(time.Duration(t.DurationMS) * time.Millisecond)
+	s.answer(w, http.StatusOK, map[string]any{"id": "task", "status": "completed"})
+}
+
+func (s *stub) async(w http.ResponseWriter, r *http.Request) {
+	if _, ok := s.accept(w, r); ok {
+		s.answer(w, http.StatusAccepted, map[string]any{"id": "task", "status": "accepted"})
+	}
+}
+
+// accept reads a task as strictly as the gateway does and books it, or answers with the failure that is due.
+func (s *stub) accept(w http.ResponseWriter, r *http.Request) (task, bool) {
+	var t task
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&t)
+	switch {
+	case err != nil, r.Header.Get("Content-Type") != "application/json", !validRun.MatchString(t.Run), t.Action == "":
+		http.Error(w, "invalid task", http.StatusBadRequest)
+		return t, false
+	case s.tooMany(r.URL.Path, t.Run):
+		http.Error(w, "failing as told", s.failStatus)
+		return t, false
+	}
+	return t, true
+}
+
+func (s *stub) tooMany(path, run string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[run]++
+	if now := time.Now().Unix(); s.second[path] != now {
+		s.second[path], s.count[path] = now, 0
+	}
+	s.count[path]++
+	return s.failAbove != 0 && s.count[path] > s.failAbove
+}
+
+func (s *stub) answer(w http.ResponseWriter, status int, body map[string]any) {
+	if s.empty {
+		body = map[string]any{}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+// report writes one line a run id, `<run> <requests>`, in no particular order.
+func (s *stub) report(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines strings.Builder
+	for run, requests := range s.seen {
+		fmt.Fprintf(&lines, "%s %d\n", run, requests)
+	}
+	fmt.Fprint(w, lines.String())
+}
