@@ -96,9 +96,7 @@ func (c *confirmChannel) await(ctx context.Context, dc *amqp.DeferredConfirmatio
 			return c.classify(dc.Acked(), id)
 		case <-blocked:
 			blocked = nil
-			grace := time.NewTimer(blockedGrace)
-			defer grace.Stop()
-			graceOver = grace.C
+			graceOver = time.After(blockedGrace)
 		case <-graceOver:
 			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ErrBlocked)
 		case <-ctx.Done():

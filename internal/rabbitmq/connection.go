@@ -75,7 +75,7 @@ func (c *Connection) keep(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer s.close(c.cfg.DialTimeout)
+	defer s.close(ctx, c.cfg.DialTimeout)
 	if err := c.declare(ctx, s); err != nil {
 		return err
 	}

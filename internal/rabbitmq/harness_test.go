@@ -3,6 +3,7 @@ package rabbitmq_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -108,9 +109,7 @@ func message(queue, id string) rabbitmq.Message {
 
 func quorumQueue(name string, args map[string]any) rabbitmq.Queue {
 	all := map[string]any{"x-queue-type": "quorum"}
-	for k, v := range args {
-		all[k] = v
-	}
+	maps.Copy(all, args)
 	return rabbitmq.Queue{Name: name, Args: all}
 }
 

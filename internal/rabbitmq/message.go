@@ -42,8 +42,11 @@ func TaskMessage(exchange, routingKey, id string, headers task.Headers, body []b
 // with it every other publish in flight.
 func (m *Message) validate() error {
 	fields := [...]struct{ name, value string }{
-		{"exchange", m.Exchange}, {"routing key", m.RoutingKey}, {"message id", m.ID},
-		{"type", m.Type}, {"content type", m.ContentType},
+		{"exchange", m.Exchange},
+		{"routing key", m.RoutingKey},
+		{"message id", m.ID},
+		{"type", m.Type},
+		{"content type", m.ContentType},
 	}
 	for _, f := range fields {
 		if err := task.CheckShortString(f.name, f.value); err != nil {

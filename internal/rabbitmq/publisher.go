@@ -113,7 +113,7 @@ func (p *Publisher) keepChannel(ctx context.Context, c *Connection) error {
 	for ctx.Err() == nil {
 		s, err := c.session(ctx)
 		if err != nil {
-			return nil // only when ctx ends
+			return nil //nolint:nilerr // It fails only when ctx ends, which was asked for.
 		}
 		ch, err := p.openChannel(ctx, c, s)
 		if err != nil {
@@ -197,13 +197,13 @@ func (p *Publisher) publish(ctx context.Context, m *Message) error {
 		return err
 	}
 	defer p.leave()
-	ctx = p.deadline.context() // the message outlives its caller
-	first := p.send(ctx, m, p.cfg.AcquireWait)
+	ctx = p.deadline.context()
+	first := p.send(ctx, m, p.cfg.AcquireWait) //nolint:contextcheck // The message outlives its caller.
 	if !errors.Is(first, ErrOutcomeUnknown) || errors.Is(first, ErrBlocked) || ctx.Err() != nil {
 		return first
 	}
 	p.metrics.republished.Inc()
-	second := p.send(ctx, m, republishWait)
+	second := p.send(ctx, m, republishWait) //nolint:contextcheck // As the first.
 	if second == nil || errors.Is(second, ErrOutcomeUnknown) {
 		return second
 	}
@@ -273,7 +273,7 @@ func (p *Publisher) sendOnOwnConnection(ctx context.Context, m *Message, began t
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	defer s.close(c.cfg.DialTimeout)
+	defer s.close(ctx, c.cfg.DialTimeout)
 	ch, err := p.openChannel(ctx, c, s)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)

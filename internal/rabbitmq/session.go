@@ -144,9 +144,9 @@ func (s *session) call(ctx context.Context, rpc func() error) error {
 }
 
 // close says goodbye to the broker, and hangs up where it does not answer
-// within timeout.
-func (s *session) close(timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+// within timeout, whether or not ctx has ended.
+func (s *session) close(ctx context.Context, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	_ = s.call(ctx, s.conn.Close) // an error only says that it was closed already
 	s.kill()

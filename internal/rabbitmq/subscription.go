@@ -146,7 +146,7 @@ func (s *subscribed) deliver(ctx context.Context, deliver func(context.Context, 
 	for {
 		select {
 		case <-ctx.Done():
-			s.cancel()
+			s.cancel(ctx)
 			return true
 		case d, ok := <-s.deliveries:
 			if !ok {
@@ -161,8 +161,8 @@ func (s *subscribed) deliver(ctx context.Context, deliver func(context.Context, 
 }
 
 // cancel ends the consumer and requeues what it had prefetched.
-func (s *subscribed) cancel() {
-	ctx, stop := context.WithTimeout(context.Background(), s.timeout)
+func (s *subscribed) cancel(ctx context.Context) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer stop()
 	if err := s.session.call(ctx, func() error { return s.ch.Cancel(s.tag, false) }); err != nil {
 		return // the channel is gone, and the broker has everything back
@@ -221,7 +221,7 @@ func (s *settler) done() {
 	if s.settled.Swap(true) {
 		return
 	}
-	s.subscribed.metrics.unsettled.Dec()
+	s.metrics.unsettled.Dec()
 	if s.unsettled.Add(-1) == 0 {
 		select {
 		case s.idle <- struct{}{}:

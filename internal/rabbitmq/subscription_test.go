@@ -2,7 +2,6 @@ package rabbitmq_test
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"testing"
 
@@ -49,10 +48,10 @@ type subscription struct {
 	stop, disconnect func()
 }
 
-func subscribe(t *testing.T, url, queue string, prefetch int, args map[string]any, deliver func(context.Context, amqp.Delivery)) subscription {
+func subscribe(t *testing.T, url, queue string, prefetch int, deliver func(context.Context, amqp.Delivery)) subscription {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	conn, err := rabbitmq.NewConnection(connectTo(url), oneQueue(queue, args), reg, nil)
+	conn, err := rabbitmq.NewConnection(connectTo(url), oneQueue(queue, nil), reg, nil)
 	require.NoError(t, err)
 	disconnect := background(t, conn.Run)
 	sub, err := rabbitmq.NewSubscription(conn, rabbitmq.SubscriptionConfig{Queue: queue, Prefetch: prefetch, ConsumerTag: "test"}, reg, nil)
@@ -75,7 +74,7 @@ func TestSubscriptionPrefetchSpansChannels(t *testing.T) {
 	url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
 	deleteAfter(t, url, queue)
 	var in inbox
-	sub := subscribe(t, url, queue, 1001, nil, in.put)
+	sub := subscribe(t, url, queue, 1001, in.put)
 	require.Eventually(t, func() bool { return metric(t, sub.reg, "subscription_channels_open") == 3 }, patience, 5e6)
 	send(t, url, queue, numbered("m", 1100)...)
 	held := in.take(t, 1001)
@@ -96,7 +95,7 @@ func TestSubscriptionStopsWithoutLosingAnything(t *testing.T) {
 	url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
 	deleteAfter(t, url, queue)
 	var in inbox
-	sub := subscribe(t, url, queue, 5, nil, func(ctx context.Context, d amqp.Delivery) {
+	sub := subscribe(t, url, queue, 5, func(ctx context.Context, d amqp.Delivery) {
 		in.put(ctx, d)
 		<-ctx.Done()
 	})
@@ -116,7 +115,7 @@ func TestSubscriptionReturnsAfterTheQueueWasDeleted(t *testing.T) {
 	url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
 	deleteAfter(t, url, queue)
 	var in inbox
-	sub := subscribe(t, url, queue, 10, nil, in.put)
+	sub := subscribe(t, url, queue, 10, in.put)
 	send(t, url, queue, "before")
 	before := in.take(t, 1)
 	_, err := open(t, url).QueueDelete(queue, false, false, false)
@@ -136,7 +135,7 @@ func TestLateAckAfterReconnectSettlesNothing(t *testing.T) {
 	t.Parallel()
 	node := rabbittest.Start(t)
 	var in inbox
-	sub := subscribe(t, node.URL(), "q", 10, nil, in.put)
+	sub := subscribe(t, node.URL(), "q", 10, in.put)
 	send(t, node.URL(), "q", numbered("m", 7)...)
 	old := in.take(t, 7)
 	require.NoError(t, old[0].Ack(false))
@@ -200,7 +199,7 @@ func TestTasksTopology(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, ok, err := ch.Get("tasks.v1", false)
 			return err == nil && ok
-		}, patience, 5e6, fmt.Sprintf("delivery %d", i+1))
+		}, patience, 5e6, "delivery %d", i+1)
 		require.NoError(t, conn.Close())
 	}
 	require.Equal(t, map[string]int{"crashing": 1}, ids(t, node.URL(), "tasks.v1.dlq", 1))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -43,24 +44,23 @@ func Run(ctx context.Context, logger *slog.Logger, grace time.Duration, componen
 		}()
 	}
 
-	var failure error
+	var errs []error
+	var failed *running
 	select {
 	case <-ctx.Done():
 		logger.Info("stopping", "cause", context.Cause(ctx).Error())
-	case r := <-returned:
-		failure = fmt.Errorf("%s ended by itself: %w", r.Name, orUnexpected(r.err))
-		logger.Error("component ended by itself, stopping", "name", r.Name, "err", r.err)
+	case failed = <-returned:
+		errs = append(errs, fmt.Errorf("%s ended by itself: %w", failed.Name, orUnexpected(failed.err)))
+		logger.Info("stopping", "cause", failed.Name+" ended by itself")
 	}
 
 	deadline := time.NewTimer(grace)
 	defer deadline.Stop()
-	errs := []error{failure}
-	for i := len(all) - 1; i >= 0; i-- {
-		r := all[i]
+	for i, r := range slices.Backward(all) {
 		r.stop()
 		select {
 		case <-r.done:
-			if r.err != nil && failure == nil {
+			if r.err != nil && r != failed {
 				errs = append(errs, fmt.Errorf("stop %s: %w", r.Name, r.err))
 			}
 			logger.Info("component stopped", "name", r.Name)

@@ -39,7 +39,7 @@ func (j *journal) stopped() []string {
 func (j *journal) component(name string, takes time.Duration, err error) service.Component {
 	return service.Component{Name: name, Run: func(ctx context.Context) error {
 		<-ctx.Done()
-		time.Sleep(takes)
+		<-time.After(takes)
 		j.note(name)
 		return err
 	}}
@@ -63,10 +63,10 @@ func TestRunStopsAllWhenOneFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var j journal
 		broken := errors.New("broken")
-		err := service.Run(t.Context(), nil, time.Minute, j.component("admin", 0, nil),
+		err := service.Run(t.Context(), nil, time.Minute, j.component("admin", 0, errors.New("no")),
 			service.Component{Name: "http", Run: func(context.Context) error { return broken }}, j.component("last", 0, nil))
 		require.ErrorIs(t, err, broken)
-		require.EqualError(t, err, "http ended by itself: broken")
+		require.EqualError(t, err, "http ended by itself: broken\nstop admin: no")
 		require.Equal(t, []string{"last", "admin"}, j.stopped())
 	})
 }
@@ -100,7 +100,7 @@ func TestRunGivesUpAfterTheGrace(t *testing.T) {
 		require.Equal(t, 5*time.Second, time.Since(began))
 		synctest.Wait()
 		require.Equal(t, []string{"admin"}, j.stopped(), "the others are told all the same")
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	})
 }
 
