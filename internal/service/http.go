@@ -74,6 +74,6 @@ func (s *HTTPServer) Run(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("requests were still in flight on %s after %s: %w", s.Addr(), s.grace, errors.Join(err, s.server.Close()))
 	}
-	_ = <-failed // http.ErrServerClosed
+	<-failed //nolint:errcheck // It is http.ErrServerClosed.
 	return err
 }

@@ -228,18 +228,26 @@ func (n *Node) kill() {
 }
 
 // Pause stops the node's process in its tracks: its connections stay open and nothing answers.
-func (n *Node) Pause() error { return n.signal(syscall.SIGSTOP) }
-
-// Resume lets a paused node run on.
-func (n *Node) Resume() error { return n.signal(syscall.SIGCONT) }
-
-func (n *Node) signal(sig syscall.Signal) error {
+func (n *Node) Pause() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.up() {
 		return errDown
 	}
-	return n.beam.signal(sig)
+	if err := n.beam.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return awaitStopped(n.beam.pid())
+}
+
+// Resume lets a paused node run on.
+func (n *Node) Resume() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.up() {
+		return errDown
+	}
+	return n.beam.signal(syscall.SIGCONT)
 }
 
 func (n *Node) logFile() string { return n.settings.path("node.log") }
