@@ -1,0 +1,173 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/twinlane/twinlane/gateway/internal/workerclient"
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+)
+
+// config is the whole configuration. Every value is a flag and a variable of
+// the environment; the flag wins.
+type config struct {
+	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" group:"Servers" placeholder:"HOST:PORT" help:"Address of the API; port 0 takes a free one. Default ${default}."`
+	AdminAddr string `env:"ADMIN_ADDR" default:"127.0.0.1:8081" group:"Servers" placeholder:"HOST:PORT" help:"Address of /metrics, /livez, /readyz and /debug/pprof/. Default ${default}."`
+
+	WorkerURL       *url.URL      `name:"worker-url" env:"WORKER_URL" default:"http://127.0.0.1:8090" group:"Sync lane" placeholder:"URL" help:"Base URL of the worker. Default ${default}."`
+	SyncMaxInFlight int           `env:"SYNC_MAX_IN_FLIGHT" default:"1024" group:"Sync lane" placeholder:"N" help:"Calls to the worker in flight, 1 to 65536; one more is answered with 503. Default ${default}."`
+	SyncTimeout     time.Duration `env:"SYNC_TIMEOUT" default:"65s" group:"Sync lane" placeholder:"DURATION" help:"Longest call to the worker, 100ms to 10m. Default ${default}."`
+
+	AMQPURL               string        `name:"amqp-url" env:"AMQP_URL" default:"amqp://twinlane:twinlane@127.0.0.1:5672/" group:"Async lane" placeholder:"URL,..." help:"Brokers, tried in turn. Default ${default}."`
+	PublishStrategy       string        `env:"PUBLISH_STRATEGY" default:"pooled" group:"Async lane" placeholder:"NAME" help:"How publishes share AMQP channels: pooled, exclusive, shared or per_request. Default ${default}; the others are there to be compared with it."`
+	PublishConnections    int           `env:"PUBLISH_CONNECTIONS" default:"1" group:"Async lane" placeholder:"N" help:"Connections to publish on, 1 to 4. Default ${default}."`
+	PublishChannels       int           `env:"PUBLISH_CHANNELS" default:"4" group:"Async lane" placeholder:"N" help:"Channels on each connection, 1 to 64. Default ${default}."`
+	PublishMaxInFlight    int           `env:"PUBLISH_MAX_IN_FLIGHT" default:"1024" group:"Async lane" placeholder:"N" help:"Publishes that wait for their confirm, 1 to 65536; one more is answered with 429. Default ${default}."`
+	PublishAcquireWait    time.Duration `env:"PUBLISH_ACQUIRE_WAIT" default:"100ms" group:"Async lane" placeholder:"DURATION" help:"How long a publish may wait for its turn, 1ms to 10s. Default ${default}."`
+	PublishConfirmTimeout time.Duration `env:"PUBLISH_CONFIRM_TIMEOUT" default:"5s" group:"Async lane" placeholder:"DURATION" help:"How long a publish may wait for its confirm, 10ms to 1m. Default ${default}."`
+
+	LogLevel       string        `env:"LOG_LEVEL" default:"info" group:"Process" placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default ${default}."`
+	FaultInjection bool          `env:"FAULT_INJECTION" group:"Process" negatable:"" help:"Let clients ask for failures with the field fail. Default false."`
+	DrainDelay     time.Duration `env:"DRAIN_DELAY" default:"0s" group:"Process" placeholder:"DURATION" help:"On stop, how long to serve on while /readyz says no, 0s to 5m. Default ${default}."`
+	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to 10m. Default ${default}. A stop takes DRAIN_DELAY + SHUTDOWN_GRACE + 2 x PUBLISH_CONFIRM_TIMEOUT + 3s at most."`
+}
+
+// commands are what the program does.
+type commands struct {
+	config `embed:""`
+
+	Serve  struct{} `cmd:"" default:"1" help:"Serve the API until SIGTERM or SIGINT (the default)."`
+	Health struct{} `cmd:"" help:"Ask the gateway at ADMIN_ADDR whether it is ready; exit with 0 if it is, else with 1."`
+}
+
+const (
+	commandHelp   = "help"
+	commandHealth = "health"
+)
+
+// parseConfig reads the arguments and the environment and returns the
+// configuration and the command. The help goes to stdout.
+func parseConfig(args []string, stdout io.Writer) (config, string, error) {
+	var c commands
+	helped := false
+	parser, err := kong.New(&c,
+		kong.Name("gateway"),
+		kong.Description("Takes tasks in over HTTP, and has a worker do them at once or queues them with a confirmed publish."),
+		kong.Writers(stdout, stdout),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
+	)
+	if err != nil {
+		return config{}, "", fmt.Errorf("set up flags: %w", err)
+	}
+	parsed, err := parser.Parse(args)
+	if helped {
+		return config{}, commandHelp, nil
+	}
+	if err != nil {
+		return config{}, "", err
+	}
+	return c.config, parsed.Command(), c.validate()
+}
+
+// validate reports every value that is not allowed.
+func (c *config) validate() error {
+	_, brokers := rabbitmq.ParseURLs(c.AMQPURL)
+	if brokers != nil {
+		brokers = fmt.Errorf("AMQP_URL: %w", brokers)
+	}
+	return errors.Join(
+		address("HTTP_ADDR", c.HTTPAddr),
+		address("ADMIN_ADDR", c.AdminAddr),
+		httpURL("WORKER_URL", c.WorkerURL),
+		between("SYNC_MAX_IN_FLIGHT", c.SyncMaxInFlight, 1, 65_536),
+		between("SYNC_TIMEOUT", c.SyncTimeout, 100*time.Millisecond, 10*time.Minute),
+		brokers,
+		oneOf("PUBLISH_STRATEGY", rabbitmq.Strategy(c.PublishStrategy), rabbitmq.Strategies()...),
+		between("PUBLISH_CONNECTIONS", c.PublishConnections, 1, 4),
+		between("PUBLISH_CHANNELS", c.PublishChannels, 1, 64),
+		between("PUBLISH_MAX_IN_FLIGHT", c.PublishMaxInFlight, 1, 65_536),
+		between("PUBLISH_ACQUIRE_WAIT", c.PublishAcquireWait, time.Millisecond, 10*time.Second),
+		between("PUBLISH_CONFIRM_TIMEOUT", c.PublishConfirmTimeout, 10*time.Millisecond, time.Minute),
+		oneOf("LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error"),
+		between("DRAIN_DELAY", c.DrainDelay, 0, 5*time.Minute),
+		between("SHUTDOWN_GRACE", c.ShutdownGrace, 0, 10*time.Minute),
+	)
+}
+
+func notAllowed(name string, value any, allowed string) error {
+	return fmt.Errorf("%s: %v is not allowed; allowed: %s", name, value, allowed)
+}
+
+func between[T cmp.Ordered](name string, value, low, high T) error {
+	if value < low || value > high {
+		return notAllowed(name, value, fmt.Sprintf("%v to %v", low, high))
+	}
+	return nil
+}
+
+func oneOf[T ~string](name string, value T, allowed ...T) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	return notAllowed(name, fmt.Sprintf("%q", value), strings.Join(names, ", "))
+}
+
+func address(name, value string) error {
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		return notAllowed(name, fmt.Sprintf("%q", value), "host:port, such as 127.0.0.1:8080 or :8080")
+	}
+	return nil
+}
+
+func httpURL(name string, u *url.URL) error {
+	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return notAllowed(name, fmt.Sprintf("%q", u.Redacted()), "http://host:port or https://host:port, with a path or without")
+	}
+	return nil
+}
+
+func (c *config) level() slog.Level {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated
+	return level
+}
+
+func (c *config) worker() workerclient.Config {
+	return workerclient.Config{URL: c.WorkerURL, MaxInFlight: c.SyncMaxInFlight, Timeout: c.SyncTimeout}
+}
+
+func (c *config) connection() rabbitmq.ConnectionConfig {
+	urls, _ := rabbitmq.ParseURLs(c.AMQPURL) // validated
+	return rabbitmq.ConnectionConfig{URLs: urls, Name: "gateway-publish"}
+}
+
+func (c *config) publisher() rabbitmq.PublisherConfig {
+	return rabbitmq.PublisherConfig{
+		Strategy:       rabbitmq.Strategy(c.PublishStrategy),
+		Connections:    c.PublishConnections,
+		Channels:       c.PublishChannels,
+		MaxInFlight:    c.PublishMaxInFlight,
+		AcquireWait:    c.PublishAcquireWait,
+		ConfirmTimeout: c.PublishConfirmTimeout,
+	}
+}
+
+// stopTime is how long a stop may take in all.
+func (c *config) stopTime() time.Duration {
+	return c.DrainDelay + c.ShutdownGrace + answerMargin + 2*c.PublishConfirmTimeout + adminGrace + time.Second
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+)
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, _, err := parseConfig(nil, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, "127.0.0.1:8080", cfg.HTTPAddr)
+	require.Equal(t, "127.0.0.1:8081", cfg.AdminAddr)
+	require.Equal(t, "http://127.0.0.1:8090", cfg.worker().URL.String())
+	require.Equal(t, []string{"amqp://twinlane:twinlane@127.0.0.1:5672/"}, cfg.connection().URLs)
+	require.Equal(t, slog.LevelInfo, cfg.level())
+	require.False(t, cfg.FaultInjection)
+	require.Less(t, cfg.stopTime(), 40*time.Second, "what a container gets to stop")
+
+	require.Equal(t, rabbitmq.PublisherConfig{
+		Strategy: rabbitmq.StrategyPooled, Connections: 1, Channels: 4, MaxInFlight: 1024,
+		AcquireWait: 100 * time.Millisecond, ConfirmTimeout: 5 * time.Second,
+	}, cfg.publisher())
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Setenv("SYNC_TIMEOUT", "30s")
+	t.Setenv("FAULT_INJECTION", "true")
+	t.Setenv("LOG_LEVEL", "debug")
+	t.Setenv("AMQP_URL", "amqp://a:b@one/, amqp://a:b@two/")
+	t.Setenv("PUBLISH_CHANNELS", "9")
+	cfg, command, err := parseConfig([]string{"--publish-channels=7", "health"}, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, commandHealth, command)
+	require.Equal(t, 30*time.Second, cfg.worker().Timeout)
+	require.True(t, cfg.FaultInjection)
+	require.Equal(t, slog.LevelDebug, cfg.level())
+	require.Equal(t, []string{"amqp://a:b@one/", "amqp://a:b@two/"}, cfg.connection().URLs)
+	require.Equal(t, 7, cfg.publisher().Channels, "the flag wins")
+}
+
+// TestRefusedValues holds that an error names the variable, its value and what
+// is allowed, for every variable that can be wrong.
+func TestRefusedValues(t *testing.T) {
+	for _, tc := range []struct{ name, value, want string }{
+		{"HTTP_ADDR", "8080", `HTTP_ADDR: "8080" is not allowed; allowed: host:port`},
+		{"ADMIN_ADDR", "", `ADMIN_ADDR: "" is not allowed; allowed: host:port`},
+		{"WORKER_URL", "worker:8090", `WORKER_URL: "worker:8090" is not allowed; allowed: http://host:port`},
+		{"WORKER_URL", "http://u:secret@worker", `WORKER_URL: "http://u:xxxxx@worker" is not allowed`},
+		{"WORKER_URL", "http://worker/?a=b", `is not allowed; allowed: http://host:port`},
+		{"WORKER_URL", ":::", `WORKER_URL=":::"`},
+		{"SYNC_MAX_IN_FLIGHT", "0", `SYNC_MAX_IN_FLIGHT: 0 is not allowed; allowed: 1 to 65536`},
+		{"SYNC_MAX_IN_FLIGHT", "many", `expected a valid 64 bit int but got "many" (from envar SYNC_MAX_IN_FLIGHT="many")`},
+		{"SYNC_TIMEOUT", "1h", `SYNC_TIMEOUT: 1h0m0s is not allowed; allowed: 100ms to 10m0s`},
+		{"SYNC_TIMEOUT", "65", `expected duration but got "65": time: missing unit in duration "65" (from envar SYNC_TIMEOUT="65")`},
+		{"AMQP_URL", "http://x/", `AMQP_URL: broker address 1 is not of the form amqp://user:password@host:port/vhost`},
+		{"AMQP_URL", "amqp://a:b@c/,", `AMQP_URL: broker address 2 is not of the form`},
+		{"PUBLISH_STRATEGY", "fast", `PUBLISH_STRATEGY: "fast" is not allowed; allowed: pooled, exclusive, shared, per_request`},
+		{"PUBLISH_CONNECTIONS", "5", `PUBLISH_CONNECTIONS: 5 is not allowed; allowed: 1 to 4`},
+		{"PUBLISH_CHANNELS", "65", `PUBLISH_CHANNELS: 65 is not allowed; allowed: 1 to 64`},
+		{"PUBLISH_MAX_IN_FLIGHT", "-1", `PUBLISH_MAX_IN_FLIGHT: -1 is not allowed; allowed: 1 to 65536`},
+		{"PUBLISH_ACQUIRE_WAIT", "0s", `PUBLISH_ACQUIRE_WAIT: 0s is not allowed; allowed: 1ms to 10s`},
+		{"PUBLISH_CONFIRM_TIMEOUT", "2m", `PUBLISH_CONFIRM_TIMEOUT: 2m0s is not allowed; allowed: 10ms to 1m0s`},
+		{"LOG_LEVEL", "trace", `LOG_LEVEL: "trace" is not allowed; allowed: debug, info, warn, error`},
+		{"FAULT_INJECTION", "maybe", `bool value must be true, 1, yes, false, 0 or no but got "maybe" (from envar FAULT_INJECTION="maybe")`},
+		{"DRAIN_DELAY", "-1s", `DRAIN_DELAY: -1s is not allowed; allowed: 0s to 5m0s`},
+		{"SHUTDOWN_GRACE", "11m", `SHUTDOWN_GRACE: 11m0s is not allowed; allowed: 0s to 10m0s`},
+	} {
+		t.Run(tc.name+"="+tc.value, func(t *testing.T) {
+			t.Setenv(tc.name, tc.value)
+			var stderr bytes.Buffer
+			require.Equal(t, exitUsage, run(t.Context(), nil, io.Discard, &stderr))
+			require.Contains(t, stderr.String(), tc.want)
+			require.NotContains(t, stderr.String(), "secret")
+		})
+	}
+}
+
+func TestAllRefusedValuesAreToldAtOnce(t *testing.T) {
+	t.Setenv("LOG_LEVEL", "trace")
+	t.Setenv("PUBLISH_STRATEGY", "fast")
+	var stderr bytes.Buffer
+	require.Equal(t, exitUsage, run(t.Context(), nil, io.Discard, &stderr))
+	require.Contains(t, stderr.String(), "LOG_LEVEL")
+	require.Contains(t, stderr.String(), "PUBLISH_STRATEGY")
+}
+
+func TestUnknownArguments(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--nonsense"}, {"frobnicate"}, {"serve", "more"}} {
+		require.Equal(t, exitUsage, run(t.Context(), args, io.Discard, io.Discard), args)
+	}
+}
+
+// TestHelp holds that the help tells of every variable.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}} {
+		var stdout bytes.Buffer
+		require.Equal(t, exitOK, run(t.Context(), args, &stdout, io.Discard))
+		for field := range reflect.TypeFor[config]().Fields() {
+			require.Contains(t, stdout.String(), "$"+field.Tag.Get("env"))
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+)
+
+// confirmed is a publisher to which every publish is confirmed at once.
+type confirmed struct{}
+
+func (confirmed) Publish(context.Context, rabbitmq.Message) error { return nil }
+
+// BenchmarkAsync is the gateway's own share of an async request: everything
+// but net/http and the publish.
+func BenchmarkAsync(b *testing.B) {
+	benchmark(b, "/v1/async", http.StatusAccepted)
+}
+
+// BenchmarkSync is the same for a sync request without its call to the worker.
+func BenchmarkSync(b *testing.B) {
+	benchmark(b, "/v1/sync", http.StatusOK)
+}
+
+func benchmark(b *testing.B, path string, status int) {
+	b.Helper()
+	handler, err := New(Config{Publisher: confirmed{}, Worker: done(), Registerer: prometheus.NewRegistry()})
+	require.NoError(b, err)
+	const body = `{"action":"delay","duration_ms":1000,"run":"bench","payload":{"order":4711}}`
+	reader := strings.NewReader(body)
+	req := httptest.NewRequestWithContext(b.Context(), http.MethodPost, path, reader)
+	req.Header.Set("Content-Type", "application/json")
+	w := &discard{header: http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		reader.Reset(body)
+		clear(w.header)
+		handler.ServeHTTP(w, req)
+		if w.status != status {
+			b.Fatalf("status %d", w.status)
+		}
+	}
+}
+
+// discard is an answer that nobody reads.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (w *discard) Header() http.Header         { return w.header }
+func (w *discard) WriteHeader(status int)      { w.status = status }
+func (w *discard) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,134 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/twinlane/twinlane/internal/task"
+)
+
+// The ways in which a request is refused before its fields are looked at.
+var (
+	errMediaType      = errors.New("unsupported media type")
+	errBodyTooLarge   = fmt.Errorf("body too large; allowed: %d bytes", task.MaxRequestBytes)
+	errSlowBody       = errors.New("body not received in time")
+	errUnreadableBody = errors.New("body unreadable")
+	errNoFaults       = errors.New("fault injection off")
+)
+
+// takeIn reads a task from a request, gives it an id and says with which
+// headers it travels.
+func (a *api) takeIn(c *gin.Context) (task.Message, task.Headers, error) {
+	acceptedAt := time.Now()
+	if err := checkMediaType(c.Request.Header); err != nil {
+		return task.Message{}, task.Headers{}, err
+	}
+	body, err := readBody(c.Request)
+	if err != nil {
+		return task.Message{}, task.Headers{}, err
+	}
+	request, err := task.DecodeRequest(body)
+	if err != nil {
+		return task.Message{}, task.Headers{}, err
+	}
+	if request.Fail != nil && !a.faultInjection {
+		return task.Message{}, task.Headers{}, errNoFaults
+	}
+	id, err := newID()
+	if err != nil {
+		return task.Message{}, task.Headers{}, err
+	}
+	headers := task.Headers{RequestID: requestID(c)}
+	headers.Traceparent, headers.Tracestate = traceContext(c.Request.Header)
+	return task.Message{ID: id, AcceptedAt: acceptedAt.UTC(), Request: request}, headers, nil
+}
+
+// newID returns a task id whose order is the order of creation.
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("make id: %w", err)
+	}
+	return id.String(), nil
+}
+
+// traceContext returns the W3C trace context of a request. A tracestate may be
+// spread over several lines.
+func traceContext(h http.Header) (traceparent, tracestate string) {
+	parents := h["Traceparent"]
+	if len(parents) != 1 {
+		return "", ""
+	}
+	return task.TraceContext(parents[0], strings.Join(h["Tracestate"], ","))
+}
+
+// checkMediaType refuses every body that is not plain JSON in UTF-8.
+func checkMediaType(h http.Header) error {
+	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fmt.Errorf("%w: Content-Encoding %q; allowed: identity", errMediaType, shorten(encoding))
+	}
+	given := h["Content-Type"]
+	if len(given) == 1 && given[0] == task.ContentType {
+		return nil
+	}
+	if len(given) == 1 {
+		kind, params, err := mime.ParseMediaType(given[0])
+		if err == nil && kind == task.ContentType && utf8Only(params) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: Content-Type %q; allowed: application/json, with charset=utf-8 or none",
+		errMediaType, shorten(strings.Join(given, ", ")))
+}
+
+func utf8Only(params map[string]string) bool {
+	for name, value := range params {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return false
+		}
+	}
+	return true
+}
+
+// firstRead is how much room a body gets before anything of it has come in. It
+// then grows with what does come in, and not with what a client announces.
+const firstRead = 4 << 10
+
+// readBody reads a body of at most task.MaxRequestBytes.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength > task.MaxRequestBytes {
+		return nil, errBodyTooLarge
+	}
+	room := firstRead
+	if n := int(r.ContentLength); n >= 0 && n < firstRead {
+		room = n + bytes.MinRead // what ReadFrom wants free to see the end
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, room))
+	_, err := buf.ReadFrom(io.LimitReader(r.Body, task.MaxRequestBytes+1))
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errSlowBody
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errUnreadableBody, err)
+	case buf.Len() > task.MaxRequestBytes:
+		return nil, errBodyTooLarge
+	case buf.Len() == 0:
+		return nil, &task.SyntaxError{Reason: "the body is empty"}
+	}
+	return buf.Bytes(), nil
+}
+
+// maxShown bounds how much of a refused value an answer repeats, in bytes.
+const maxShown = 80
+
+func shorten(s string) string { return task.Truncate(s, maxShown) }

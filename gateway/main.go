@@ -1,0 +1,134 @@
+// Command gateway takes tasks in over HTTP and either has a worker do them at
+// once or puts them into a queue with a confirmed publish.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/twinlane/twinlane/gateway/internal/httpapi"
+	"github.com/twinlane/twinlane/gateway/internal/workerclient"
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service"
+)
+
+func main() {
+	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, release)                      // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr)) //nolint:forbidigo // Here and nowhere else.
+}
+
+// The exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run is the process: it blocks until ctx ends and everything has stopped, and
+// returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cfg, command, err := parseConfig(args, stdout)
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "gateway: %s\nSee gateway --help.\n", err)
+		return exitUsage
+	}
+	switch command {
+	case commandHelp:
+		return exitOK
+	case commandHealth:
+		err = service.CheckHealth(ctx, cfg.AdminAddr)
+	default:
+		err = serve(ctx, cfg, service.NewLogger(stderr, cfg.level()))
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "gateway: %s\n", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// serve builds the gateway and runs it until ctx ends.
+func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
+	registry := service.NewRegistry()
+	registerer := prometheus.WrapRegistererWithPrefix("gateway_", registry)
+
+	publisher, err := rabbitmq.NewPublisher(cfg.publisher(), cfg.connection(), rabbitmq.Tasks(), registerer, logger)
+	if err != nil {
+		return fmt.Errorf("set up publisher: %w", err)
+	}
+	worker := workerclient.New(cfg.worker(), registerer)
+	api, err := httpapi.New(httpapi.Config{
+		Publisher:      publisher,
+		Worker:         worker,
+		FaultInjection: cfg.FaultInjection,
+		Registerer:     registerer,
+		Logger:         logger,
+	})
+	if err != nil {
+		return fmt.Errorf("set up API: %w", err)
+	}
+	readiness := service.NewReadiness(publisher.Ready)
+
+	adminListener, err := service.Listen(ctx, cfg.AdminAddr)
+	if err != nil {
+		return err
+	}
+	httpListener, err := service.Listen(ctx, cfg.HTTPAddr)
+	if err != nil {
+		_ = adminListener.Close()
+		return err
+	}
+	admin := service.NewHTTPServer(adminListener, service.AdminHandler(registry, readiness.Ready), service.AdminWriteTimeout, adminGrace, logger)
+	server := service.NewHTTPServer(httpListener, api, cfg.SyncTimeout+writeMargin, cfg.ShutdownGrace+answerMargin, logger)
+	logger.Info("listening", "server", "admin", "addr", admin.Addr())
+	logger.Info("listening", "server", "http", "addr", server.Addr())
+
+	// Stopped in the opposite order: first not ready, then no more requests
+	// while those in flight get their confirm, then the publisher, then this.
+	return service.Run(ctx, logger, cfg.stopTime(),
+		service.Component{Name: "admin server", Run: admin.Run},
+		service.Component{Name: "publisher", Run: publisher.Run},
+		service.Component{Name: "HTTP server", Run: answering(server, worker, cfg.ShutdownGrace)},
+		readiness.Component(cfg.DrainDelay),
+	)
+}
+
+const (
+	// writeMargin is what a request may take beside its call to the worker:
+	// most of it is the time a client has to send its body.
+	writeMargin = 20 * time.Second
+	// answerMargin is the time to answer the requests that outlast the grace.
+	answerMargin = time.Second
+	// adminGrace is how long a scrape may still take.
+	adminGrace = time.Second
+)
+
+// answering runs the server so that on stop every request is answered: one
+// that still waits for a worker when the grace time is over is given up and
+// told so, rather than cut off.
+func answering(server *service.HTTPServer, worker *workerclient.Client, grace time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error {
+		defer worker.Close()
+		stopped := make(chan struct{})
+		defer close(stopped)
+		context.AfterFunc(ctx, func() {
+			giveUp := time.NewTimer(grace)
+			defer giveUp.Stop()
+			select {
+			case <-giveUp.C:
+				worker.Close()
+			case <-stopped:
+			}
+		})
+		return server.Run(ctx)
+	}
+}
