@@ -1,0 +1,123 @@
+# Every command that a person types. `make` alone lists them.
+
+# The tools that the targets below bring along. The versions of images are in docker-compose.yml and
+# deploy/Dockerfile, that of k6 in k6/K6_VERSION, those of libraries in each go.mod.
+GOLANGCI_LINT_VERSION := v2.15.0
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Where binaries, logs and the data of the local stack are.
+run := .run
+golangci_lint := $(CURDIR)/$(run)/bin/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# Evaluated where they are used, so that a target that needs no Go works without it.
+modules = $(shell go list -f '{{.Dir}}' -m)
+packages = $(addsuffix /...,$(modules))
+
+##@ Run it
+
+.PHONY: up
+up: ## Start the containers and wait until they are healthy
+	docker compose up --detach --build --wait
+	@printf '%-12s http://127.0.0.1:%s\n' \
+		gateway "$${GATEWAY_PORT:-8080}" \
+		RabbitMQ "$${MANAGEMENT_PORT:-15672} (user and password twinlane)" \
+		Prometheus "$${PROMETHEUS_PORT:-9090}" \
+		Grafana "$${GRAFANA_PORT:-3000}"
+
+.PHONY: down
+down: ## Stop the containers; their volumes stay
+	docker compose --profile load down
+
+.PHONY: local
+local: ## Start the same without Docker: a private RabbitMQ, worker, gateway, Prometheus if installed
+	@deploy/local/up
+
+.PHONY: local-down
+local-down: ## Stop what `make local` started
+	@deploy/local/down
+
+##@ Measure it
+
+.PHONY: sweep
+sweep: export PRESET := $(or $(PRESET),$(if $(filter-out 0,$(QUICK)),quick,published))
+sweep: ## Load both lanes at rising rates and report: QUICK=1, or RPS=, DURATION=, LANES=, … (k6/README.md)
+	@deploy/with-stack deploy/sweep
+
+.PHONY: bench
+bench: deps ## Compare the publisher strategies with a raw client, on a real broker: ROUNDS=
+	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./internal/rabbitmq/
+
+##@ Look into it
+
+.PHONY: dlq
+dlq: ## List, show, replay or purge dead tasks: ARGS='ls', ARGS='--help'
+	@$(MAKE) --silent build
+	@if [[ -z "$${AMQP_URL:-}" && -r $(run)/local/env ]]; then . $(run)/local/env; fi; $(run)/bin/worker dlq $(ARGS)
+
+##@ Work on it
+
+.PHONY: deps
+deps: ## Install what the local stack and the tests need: RabbitMQ, a C compiler for the race detector
+	@deploy/local/deps broker compiler
+
+.PHONY: build
+build: ## Build the static binaries into .run/bin
+	CGO_ENABLED=0 go build -trimpath -o $(run)/bin/ ./gateway ./worker ./internal/rabbitmq/rabbittest/rabbitnode
+
+.PHONY: test
+test: test-go test-k6 check-config ## Run all tests, against real processes
+
+.PHONY: test-go
+test-go: deps ## Run the Go tests, with the race detector and a real RabbitMQ: TESTFLAGS='-run Name -v'
+	go test -race $(TESTFLAGS) $(packages)
+
+.PHONY: test-k6
+test-k6: ## Run the tests of the sweep
+	k6/test/run
+
+.PHONY: check-config
+check-config: ## Check scripts and configuration files with the tools that are installed
+	@deploy/check-config
+
+.PHONY: lint
+lint: $(golangci_lint) ## Run golangci-lint, which also holds the import rules
+	@failed=; for module in $(modules); do \
+		printf 'lint %s\n' "$${module##*/}"; \
+		(cd "$$module" && $(golangci_lint) run) || failed=yes; \
+	done; [[ -z $$failed ]]
+
+.PHONY: check
+check: lint check-config ## Run everything but the tests that has to pass before a change lands
+	go vet $(packages)
+	@for module in $(modules); do \
+		printf 'tidy and standalone build: %s\n' "$${module##*/}"; \
+		(cd "$$module"; GOWORK=off go mod tidy -diff; GOWORK=off go build -o /dev/null ./...); \
+	done
+
+.PHONY: fmt
+fmt: $(golangci_lint) ## Format the Go code
+	@for module in $(modules); do (cd "$$module"; $(golangci_lint) fmt); done
+
+.PHONY: tidy
+tidy: ## Tidy each go.mod
+	@for module in $(modules); do (cd "$$module"; GOWORK=off go mod tidy); done
+	go work sync
+
+.PHONY: clean
+clean: local-down ## Remove binaries, logs and the data of the local stack; reports stay
+	rm -rf $(run)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' ' \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+$(golangci_lint):
+	GOBIN=$(@D) GOWORK=off CGO_ENABLED=0 \
+		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(@D)/golangci-lint $@

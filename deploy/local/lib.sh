@@ -1,0 +1,72 @@
+# What the scripts of this folder share. Sourced, never run.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+run=$root/.run     # everything the local stack leaves on disk
+state=$run/local   # one record per process, and env: the ports and addresses of the running stack
+log=$run/log       # one file per process
+# shellcheck disable=SC2034 # used by the scripts that source this
+readonly root run state log
+
+# The processes of the stack, in the order in which they start. They stop in the opposite one.
+readonly processes=(rabbitmq worker gateway prometheus)
+
+fail() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# listens PORT: does anything accept connections there?
+listens() {
+  (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# http_get PORT PATH prints the whole answer to a GET, or nothing where there is none.
+http_get() {
+  (
+    exec 3<>"/dev/tcp/127.0.0.1/$1"
+    printf 'GET %s HTTP/1.0\r\n\r\n' "$2" >&3
+    timeout 5 cat <&3
+  ) 2>/dev/null || true
+}
+
+# http_status PORT PATH prints the status code of that answer.
+http_status() {
+  local code=
+  read -r _ code _ < <(http_get "$@") || true
+  printf '%s' "$code"
+}
+
+# start_time PID prints when a process was started, in the kernel's ticks, and fails when there is none.
+start_time() {
+  local stat fields
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  read -ra fields <<<"${stat##*) }" # the command's name before it may hold anything
+  [[ ${fields[0]} != Z ]] && printf '%s' "${fields[19]}"
+}
+
+# record NAME PID remembers a process. Its start time tells it from a later one with the same id.
+record() {
+  printf '%s %s\n' "$2" "$(start_time "$2")" >"$state/$1.pid"
+}
+
+# pid_of NAME prints the id of a remembered process, and fails when it runs no more.
+pid_of() {
+  local pid started
+  read -r pid started 2>/dev/null <"$state/$1.pid" || return 1
+  [[ -n $started && $(start_time "$pid") == "$started" ]] && printf '%s' "$pid"
+}
+
+# running NAME: does that part of the stack run?
+running() {
+  pid_of "$1.keeper" >/dev/null || pid_of "$1" >/dev/null
+}
+
+# stack_running: does any part of it run?
+stack_running() {
+  local name
+  for name in "${processes[@]}"; do
+    if running "$name"; then return 0; fi
+  done
+  return 1
+}
