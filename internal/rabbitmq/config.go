@@ -105,11 +105,11 @@ type PublisherConfig struct {
 	ConfirmTimeout time.Duration
 }
 
-// The bounds of a PublisherConfig.
+// The upper bounds of a PublisherConfig; the lower ones are 1.
 const (
-	maxConnections = 4
-	maxChannels    = 64
-	maxMaxInFlight = 65_536
+	MaxConnections = 4
+	MaxChannels    = 64
+	MaxInFlight    = 65_536
 )
 
 func (c PublisherConfig) withDefaults() PublisherConfig {
@@ -137,9 +137,9 @@ func (c PublisherConfig) validate() error {
 		name       string
 		value, max int
 	}{
-		{"connections", c.Connections, maxConnections},
-		{"channels", c.Channels, maxChannels},
-		{"publishes in flight", c.MaxInFlight, maxMaxInFlight},
+		{"connections", c.Connections, MaxConnections},
+		{"channels", c.Channels, MaxChannels},
+		{"publishes in flight", c.MaxInFlight, MaxInFlight},
 	} {
 		if f.value < 1 || f.value > f.max {
 			return fmt.Errorf("number of %s %d is not allowed; allowed: 1 to %d", f.name, f.value, f.max)

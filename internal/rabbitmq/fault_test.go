@@ -80,6 +80,7 @@ func TestPublisherKeepsItsPlacesWhileChannelsAreRefused(t *testing.T) {
 	require.NoError(t, node.CloseAllConnections(t.Context()))
 	require.Eventually(t, func() bool { return p.metric(t, "amqp_connection_failures_total") >= 3 }, patience, 5*time.Millisecond)
 	require.Zero(t, p.metric(t, "publisher_channels_open"))
+	require.ErrorIs(t, p.Ready(), rabbitmq.ErrUnavailable)
 	_, err = node.Ctl(t.Context(), "clear_user_limits", "twinlane", "max-channels")
 	require.NoError(t, err)
 	p.usable(t, 4)

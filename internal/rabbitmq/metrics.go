@@ -2,24 +2,14 @@ package rabbitmq
 
 import (
 	"errors"
-	"time"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
 )
-
-// nativeFactor is the resolution of the native histograms: buckets grow by a tenth.
-const nativeFactor = 1.1
-
-// durationBuckets are fine below 10 ms, where a healthy broker confirms.
-func durationBuckets() []float64 {
-	return []float64{
-		.0005, .001, .0015, .002, .003, .004, .005, .0075, .01,
-		.02, .03, .05, .1, .2, .5, 1, 2, 5,
-	}
-}
 
 // connectionMetrics are told apart by the label connection.
 type connectionMetrics struct {
@@ -82,14 +72,15 @@ const (
 	outcomeDown       = "unavailable"
 )
 
-func newPublisherMetrics(reg prometheus.Registerer) *publisherMetrics {
+func newPublisherMetrics(reg prometheus.Registerer, cfg PublisherConfig) *publisherMetrics {
 	f := promauto.With(reg)
 	histogram := func(name, help string) prometheus.Histogram {
-		return f.NewHistogram(prometheus.HistogramOpts{
-			Name: name, Help: help, Buckets: durationBuckets(), NativeHistogramBucketFactor: nativeFactor,
-			NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
-		})
+		return f.NewHistogram(service.DurationHistogram(name, help))
 	}
+	f.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "publisher_info", Help: "How the publisher works; always 1.",
+	}, []string{"strategy", "connections", "channels"}).
+		WithLabelValues(string(cfg.Strategy), strconv.Itoa(cfg.Connections), strconv.Itoa(cfg.Channels)).Set(1)
 	m := &publisherMetrics{
 		outcomes: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "publisher_publishes_total", Help: "Publishes by outcome.",
@@ -121,13 +112,13 @@ func newPublisherMetrics(reg prometheus.Registerer) *publisherMetrics {
 // outcomeOf classifies what Publish returns. An unknown outcome is looked for
 // first, because it can wrap the reason why a second attempt failed.
 func outcomeOf(err error) string {
-	var invalid *task.FieldError
+	_, invalid := errors.AsType[*task.FieldError](err)
 	switch {
 	case err == nil:
 		return outcomeAccepted
 	case errors.Is(err, ErrOutcomeUnknown):
 		return outcomeUnknown
-	case errors.As(err, &invalid):
+	case invalid:
 		return outcomeInvalid
 	case errors.Is(err, ErrUnroutable):
 		return outcomeUnroutable

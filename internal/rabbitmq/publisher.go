@@ -31,6 +31,7 @@ type Publisher struct {
 	// admitted holds a place for each publish in flight.
 	admitted chan struct{}
 	stopping atomic.Bool
+	open     atomic.Int64  // channels in the pool
 	next     atomic.Uint64 // round robin of StrategyPerRequest
 }
 
@@ -44,7 +45,7 @@ func NewPublisher(cfg PublisherConfig, conn ConnectionConfig, topology Topology,
 	p := &Publisher{
 		cfg:      cfg,
 		logger:   service.OrDiscard(logger).With("component", "publisher"),
-		metrics:  newPublisherMetrics(reg),
+		metrics:  newPublisherMetrics(reg, cfg),
 		deadline: sharedDeadline{timeout: cfg.ConfirmTimeout},
 		admitted: make(chan struct{}, cfg.MaxInFlight),
 	}
@@ -123,6 +124,7 @@ func (p *Publisher) keepChannel(ctx context.Context, c *Connection) error {
 		}
 		pause.reset()
 		p.pool.add(ch)
+		p.open.Add(1)
 		p.metrics.channels.Inc()
 		select {
 		case reason := <-ch.lost:
@@ -135,6 +137,7 @@ func (p *Publisher) keepChannel(ctx context.Context, c *Connection) error {
 		case <-ctx.Done():
 		}
 		p.pool.remove(ch)
+		p.open.Add(-1)
 		p.metrics.channels.Dec()
 	}
 	return nil
@@ -149,9 +152,20 @@ func (p *Publisher) openChannel(ctx context.Context, c *Connection, s *session) 
 	})
 }
 
-// Ready returns nil when one of the connections can take publishes, or why
-// none can: ErrBlocked or ErrUnavailable.
+// Ready returns nil when a publish has a channel to go out on, or why it has
+// none: ErrBlocked or ErrUnavailable.
 func (p *Publisher) Ready() error {
+	if err := p.connected(); err != nil {
+		return err
+	}
+	if p.pool != nil && p.open.Load() == 0 {
+		return fmt.Errorf("%w: no channel is open", ErrUnavailable)
+	}
+	return nil
+}
+
+// connected returns nil when one of the connections takes publishes.
+func (p *Publisher) connected() error {
 	if p.stopping.Load() {
 		return fmt.Errorf("%w: %w", ErrUnavailable, service.ErrStopping)
 	}
@@ -190,7 +204,7 @@ func (p *Publisher) publish(ctx context.Context, m *Message) error {
 	if err := m.validate(); err != nil {
 		return err
 	}
-	if err := p.Ready(); err != nil {
+	if err := p.connected(); err != nil {
 		return err
 	}
 	if err := p.admit(ctx); err != nil {
@@ -259,7 +273,7 @@ func (p *Publisher) waitForChannel(ctx context.Context, wait time.Duration) (*co
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	ch, err := p.pool.acquire(ctx)
-	if down := p.Ready(); err != nil && down != nil {
+	if down := p.connected(); err != nil && down != nil {
 		return nil, down
 	}
 	return ch, err

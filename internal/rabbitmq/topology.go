@@ -151,8 +151,8 @@ func (d *declarer) do(ctx context.Context, name string, declare func(*amqp.Chann
 		}
 		return declare(d.ch)
 	})
-	var refused *amqp.Error
-	if errors.As(err, &refused) && refused.Code == amqp.PreconditionFailed {
+	refused, ok := errors.AsType[*amqp.Error](err)
+	if ok && refused.Code == amqp.PreconditionFailed {
 		d.ch = nil
 		d.drift(name, refused)
 		return
