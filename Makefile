@@ -44,7 +44,7 @@ local-down: ## Stop what `make local` started
 
 .PHONY: sweep
 sweep: export PRESET := $(or $(PRESET),$(if $(filter-out 0,$(QUICK)),quick,published))
-sweep: ## Load both lanes at rising rates and report: QUICK=1, or RPS=, DURATION=, LANES=, … (k6/README.md)
+sweep: ## Load both lanes at rising rates and report: QUICK=1, or RPS=, DURATION=, LANES=, …; STACK=compose or local
 	@deploy/with-stack deploy/sweep
 
 .PHONY: bench
