@@ -1,0 +1,232 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/worker/internal/action"
+	"github.com/twinlane/twinlane/worker/internal/executor"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sleep passes virtual time.
+func sleep(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // Called in synctest bubbles only.
+
+// value reads a counter or a gauge.
+func value(c prometheus.Collector) int { return int(testutil.ToFloat64(c)) }
+
+// journal is what happened, in order.
+type journal struct {
+	mu      sync.Mutex
+	entries []string
+}
+
+func (j *journal) add(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, fmt.Sprintf(format, args...))
+}
+
+func (j *journal) all() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.entries)
+}
+
+// fakePublisher notes what it publishes and says what fails tells it to.
+type fakePublisher struct {
+	journal *journal
+	fails   func(m rabbitmq.Message) error
+
+	mu   sync.Mutex
+	sent []rabbitmq.Message
+}
+
+func (p *fakePublisher) Publish(ctx context.Context, m rabbitmq.Message) error {
+	if p.fails != nil {
+		if err := p.fails(m); err != nil {
+			p.journal.add("publish %s failed", m.ID)
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sent = append(p.sent, m)
+	p.journal.add("publish %s to %s%s", m.ID, m.Exchange, strings.TrimPrefix(m.RoutingKey, task.QueueDeadLetter))
+	return nil
+}
+
+// fakeAcknowledger notes answers. Its deliveries are told apart by their tags.
+type fakeAcknowledger struct {
+	journal *journal
+	err     error
+}
+
+func (a *fakeAcknowledger) Ack(tag uint64, multiple bool) error {
+	a.journal.add("ack %d", tag)
+	return a.refuse(multiple)
+}
+
+func (a *fakeAcknowledger) Nack(tag uint64, multiple, requeue bool) error {
+	if !requeue {
+		a.journal.add("drop %d", tag)
+	} else {
+		a.journal.add("requeue %d", tag)
+	}
+	return a.refuse(multiple)
+}
+
+func (a *fakeAcknowledger) Reject(tag uint64, _ bool) error {
+	a.journal.add("reject %d", tag)
+	return a.err
+}
+
+func (a *fakeAcknowledger) refuse(multiple bool) error {
+	if multiple {
+		return errors.New("several deliveries were answered at once")
+	}
+	return a.err
+}
+
+var errSourceLost = errors.New("source lost")
+
+// fakeSource is a delivery loop. What is sent to it is delivered; closed, it
+// ends with errSourceLost.
+type fakeSource chan amqp.Delivery
+
+func (s fakeSource) Run(ctx context.Context, deliver func(context.Context, amqp.Delivery)) error {
+	for {
+		select {
+		case d, ok := <-s:
+			if !ok {
+				return errSourceLost
+			}
+			deliver(ctx, d)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// bench is a consumer with everything around it that a test looks at.
+type bench struct {
+	*Consumer
+	journal   *journal
+	publisher *fakePublisher
+	acks      *fakeAcknowledger
+	source    fakeSource
+	logged    *logBuffer
+	stop      context.CancelFunc
+	done      chan error
+
+	tags uint64
+}
+
+type options struct {
+	model       executor.Model
+	concurrency int
+	timeout     time.Duration
+}
+
+const grace = 10 * time.Second
+
+// newBench starts a consumer. stopAndWait has to end it.
+func newBench(t *testing.T, o options) *bench {
+	t.Helper()
+	if o.model == "" {
+		o.model = executor.ModelGoroutine
+	}
+	if o.concurrency == 0 {
+		o.concurrency = 4
+	}
+	if o.timeout == 0 {
+		o.timeout = time.Minute
+	}
+	j := &journal{}
+	b := &bench{
+		journal:   j,
+		publisher: &fakePublisher{journal: j},
+		acks:      &fakeAcknowledger{journal: j},
+		source:    make(fakeSource),
+		logged:    &logBuffer{},
+		done:      make(chan error, 1),
+	}
+	reg := prometheus.NewRegistry()
+	logger := slog.New(slog.NewJSONHandler(b.logged, nil))
+	exec, err := executor.New(executor.Config{Model: o.model, Concurrency: o.concurrency}, reg, logger)
+	require.NoError(t, err)
+	runner := action.NewRunner(action.Config{
+		DefaultDuration: time.Second,
+		Timeout:         o.timeout,
+		FaultInjection:  true,
+		Exit:            func(int) { t.Error("the process was told to exit") },
+	}, reg, logger)
+	b.Consumer = New(Config{MaxAttempts: 4, Grace: grace}, b.source, b.publisher, exec, runner, reg, logger)
+
+	ctx, stop := context.WithCancel(t.Context())
+	b.stop = stop
+	go func() { b.done <- b.Run(ctx) }()
+	return b
+}
+
+func (b *bench) stopAndWait(t *testing.T) {
+	t.Helper()
+	b.stop()
+	require.NoError(t, <-b.done)
+}
+
+// deliver hands a message to the consumer, which has taken it on return, and
+// returns its delivery tag.
+func (b *bench) deliver(body string, headers amqp.Table) uint64 {
+	b.tags++
+	_, redelivered := headers["x-delivery-count"]
+	b.source <- amqp.Delivery{
+		Acknowledger: b.acks, DeliveryTag: b.tags, Headers: headers, Redelivered: redelivered,
+		MessageId: "property-id", Type: "foreign.type", ContentType: "text/foreign", Body: []byte(body),
+	}
+	return b.tags
+}
+
+// taskBody is a message whose id is t-n and which delays for a duration.
+func taskBody(n int, d time.Duration, extra string) string {
+	return fmt.Sprintf(`{"id":"t-%d","accepted_at":"2026-01-02T03:04:05Z","action":"delay","duration_ms":%d%s}`, n, d.Milliseconds(), extra)
+}
+
+// logBuffer is a buffer that may be read while others log.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String returns what was logged.
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

@@ -1,0 +1,70 @@
+package consumer
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/worker/internal/action"
+)
+
+// received is a delivery and what could be read of it.
+type received struct {
+	amqp.Delivery
+	// id is what the message is published under when it moves on.
+	id      string
+	headers task.Headers
+	task    action.Task // empty where the delivery is undecodable
+}
+
+// undecodableError says that a delivery is no task.
+type undecodableError struct{ err error }
+
+// Error implements error.
+func (e *undecodableError) Error() string { return "undecodable: " + e.err.Error() }
+
+// Unwrap returns what is wrong with the delivery.
+func (e *undecodableError) Unwrap() error { return e.err }
+
+// receive decodes a delivery. Of one that is no task, the error is an
+// *undecodableError, and what is returned still has an id and headers to
+// publish it with: its own where they are valid.
+func receive(d amqp.Delivery) (received, error) {
+	r := received{Delivery: d}
+	headers, headersErr := task.ParseHeaders(d.Headers)
+	message, err := task.DecodeMessage(d.Body)
+	if headersErr != nil {
+		headers = task.Headers{Attempt: 1}
+		if err == nil {
+			err = fmt.Errorf("header %w", headersErr)
+		}
+	}
+	headers.Dead = nil // what it died of before says nothing about this delivery
+	r.headers = headers
+	if err != nil {
+		r.id = foreignID(message.ID, d.MessageId)
+		return r, &undecodableError{err}
+	}
+	r.id = message.ID
+	r.task = action.Task{
+		Message:     message,
+		Attempt:     headers.Attempt,
+		RequestID:   headers.RequestID,
+		Traceparent: headers.Traceparent,
+		Tracestate:  headers.Tracestate,
+	}
+	return r, nil
+}
+
+// foreignID is the id of a message that is no task: the first valid one, else
+// a new one, so that the tools can address the message in the DLQ.
+func foreignID(ids ...string) string {
+	for _, id := range ids {
+		if task.ValidName(id) {
+			return id
+		}
+	}
+	return uuid.NewString()
+}

@@ -1,0 +1,374 @@
+package dlq
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
+	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/worker/internal/brokertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestOnABroker holds the tools against a real DLQ. Each part has one of its own.
+func TestOnABroker(t *testing.T) {
+	t.Parallel()
+	node := rabbittest.Start(t)
+	parts := map[string]func(t *testing.T, w *world){
+		"list and show":                 listAndShow,
+		"empty":                         emptyQueue,
+		"death by the broker":           deathByTheBroker,
+		"replay moves what matches":     replayMovesWhatMatches,
+		"replay does not chase":         replayDoesNotChase,
+		"replay with a rate":            replayWithARate,
+		"replay that is not confirmed":  replayNotConfirmed,
+		"replay that is cut off":        replayCutOff,
+		"purge deletes what it kept":    purgeDeletesWhatItKept,
+		"purge that is not agreed to":   purgeNotAgreedTo,
+		"purge that is cut off":         purgeCutOff,
+		"purge of nothing":              purgeOfNothing,
+		"purge keeps every kind of odd": purgeKeepsTheOdd,
+	}
+	for name, part := range parts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			part(t, newWorld(t, brokertest.NewVHost(t, node), rabbitmq.Tasks()))
+		})
+	}
+	t.Run("no queue", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, brokertest.NewVHost(t, node), rabbitmq.Topology{})
+		_, _, err := w.List(t.Context(), Filter{}, everything)
+		require.ErrorIs(t, err, ErrNoQueue)
+		_, err = w.Show(t.Context(), "t-1", 10)
+		require.ErrorIs(t, err, ErrNoQueue)
+	})
+}
+
+// everything looks at all there is.
+var everything = Bounds{Scan: 1_000_000} //nolint:gochecknoglobals // A constant that the language has no form for.
+
+type world struct {
+	*Queue
+	vhost brokertest.VHost
+	raw   *amqp.Channel
+}
+
+func newWorld(t *testing.T, v brokertest.VHost, topology rabbitmq.Topology) *world {
+	t.Helper()
+	conn, _ := v.Connect(t, topology)
+	raw, err := conn.Channel(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, raw.Confirm(false))
+	return &world{Queue: New(conn), vhost: v, raw: raw}
+}
+
+// dead is a dead letter as a worker makes it.
+func dead(id string, reason task.Reason, died time.Time) rabbitmq.Message {
+	body := fmt.Sprintf(`{ "id":%q,"accepted_at":"2026-01-02T03:04:05Z", "action":"delay","run":"r-1"}`, id)
+	return rabbitmq.TaskMessage(task.ExchangeDead, "", id, task.Headers{
+		Attempt: 3, RequestID: "req-" + id, Dead: &task.Death{Reason: reason, Error: "why " + id, At: died},
+	}, []byte(body), died)
+}
+
+func (w *world) put(t *testing.T, exchange, key string, p amqp.Publishing) {
+	t.Helper()
+	p.DeliveryMode = amqp.Persistent
+	confirm, err := w.raw.PublishWithDeferredConfirmWithContext(t.Context(), exchange, key, true, false, p)
+	require.NoError(t, err)
+	ok, err := confirm.WaitContext(t.Context())
+	require.NoError(t, err)
+	require.True(t, ok)
+}
+
+func (w *world) bury(t *testing.T, m rabbitmq.Message) {
+	t.Helper()
+	w.put(t, m.Exchange, m.RoutingKey, amqp.Publishing{
+		MessageId: m.ID, Type: m.Type, ContentType: m.ContentType, Timestamp: m.Timestamp, Headers: m.Headers, Body: m.Body,
+	})
+}
+
+// buryMany puts n letters into the DLQ, t-0 first, with reasons by turns.
+func (w *world) buryMany(t *testing.T, n int) {
+	t.Helper()
+	reasons := []task.Reason{task.ReasonPermanent, task.ReasonPanic}
+	for i := range n {
+		w.bury(t, dead(fmt.Sprintf("t-%d", i), reasons[i%len(reasons)], time.Now().Add(-time.Duration(n-i)*time.Hour)))
+	}
+}
+
+// ids is what a queue holds, in order. It waits until n messages are there,
+// and leaves them.
+func (w *world) ids(t *testing.T, queue string, n int) []string {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		state, err := w.raw.QueueDeclarePassive(queue, true, false, false, false, nil)
+		require.NoError(t, err)
+		return state.Messages == n
+	}, brokertest.Patience, brokertest.Interval, "%s does not hold %d", queue, n)
+	var ids []string
+	var last uint64
+	for range n {
+		d, ok, err := w.raw.Get(queue, false)
+		require.NoError(t, err)
+		require.True(t, ok)
+		ids, last = append(ids, d.MessageId), d.DeliveryTag
+	}
+	if last > 0 {
+		require.NoError(t, w.raw.Nack(last, true, true))
+	}
+	return ids
+}
+
+func (w *world) publisher(t *testing.T) *rabbitmq.Publisher {
+	t.Helper()
+	p, _ := w.vhost.Publisher(t, rabbitmq.Tasks())
+	return p
+}
+
+func named(letters []Letter) []string {
+	ids := make([]string, len(letters))
+	for i, l := range letters {
+		ids[i] = l.ID
+	}
+	return ids
+}
+
+func nobody(Letter) {}
+
+func listAndShow(t *testing.T, w *world) {
+	t.Helper()
+	w.buryMany(t, 5)
+	w.put(t, "", task.QueueDeadLetter, amqp.Publishing{MessageId: "stranger", Body: []byte("x")})
+
+	for range 2 { // a second look sees the same
+		letters, sum, err := w.List(t.Context(), Filter{}, everything)
+		require.NoError(t, err)
+		require.Equal(t, []string{"t-0", "t-1", "t-2", "t-3", "t-4", "stranger"}, named(letters))
+		require.Equal(t, Summary{Depth: 6, Seen: 6, Matched: 6}, sum)
+		first := letters[0]
+		require.Equal(t, "permanent", first.Reason)
+		require.Equal(t, "why t-0", first.Error)
+		require.Equal(t, 3, first.Attempt)
+		require.Zero(t, first.Replays)
+		require.Equal(t, "delay", first.Action)
+		require.Equal(t, "r-1", first.Run)
+		require.WithinDuration(t, time.Now().Add(-5*time.Hour), *first.DiedAt, time.Minute)
+		require.Nil(t, first.Contents)
+		require.Equal(t, reasonUnknown, letters[5].Reason)
+		require.Nil(t, letters[5].DiedAt)
+	}
+
+	for name, tt := range map[string]struct {
+		filter Filter
+		want   []string
+	}{
+		"by id":     {Filter{ID: "t-3"}, []string{"t-3"}},
+		"by reason": {Filter{Reason: "panic"}, []string{"t-1", "t-3"}},
+		"by age":    {Filter{Since: time.Now().Add(-150 * time.Minute)}, []string{"t-3", "t-4"}},
+		"no match":  {Filter{ID: "t-9"}, []string{}},
+	} {
+		letters, sum, err := w.List(t.Context(), tt.filter, everything)
+		require.NoError(t, err)
+		require.Equal(t, tt.want, named(letters), name)
+		require.Equal(t, Summary{Depth: 6, Seen: 6, Matched: len(tt.want)}, sum)
+	}
+
+	letter, err := w.Show(t.Context(), "t-2", 100)
+	require.NoError(t, err)
+	require.Equal(t, string(dead("t-2", "", time.Now()).Body), string(letter.Contents.Body))
+	require.Equal(t, string(letter.Contents.Body), letter.Contents.Text)
+	require.Equal(t, "req-t-2", letter.Contents.Headers[task.HeaderRequestID])
+	var out bytes.Buffer
+	require.NoError(t, WriteLetter(&out, letter, time.Now()))
+	require.Contains(t, out.String(), letter.Contents.Text)
+
+	_, err = w.Show(t.Context(), "t-9", 100)
+	require.ErrorIs(t, err, ErrNotFound)
+
+	letters, sum, err := w.List(t.Context(), Filter{}, Bounds{Max: 2, Scan: 100})
+	require.NoError(t, err)
+	require.Len(t, letters, 2)
+	require.Equal(t, Summary{Depth: 6, Seen: 2, Matched: 2}, sum)
+	_, sum, err = w.List(t.Context(), Filter{ID: "t-9"}, Bounds{Scan: 3})
+	require.NoError(t, err)
+	require.Equal(t, Summary{Depth: 6, Seen: 3}, sum)
+	require.ElementsMatch(t, []string{"t-0", "t-1", "t-2", "t-3", "t-4", "stranger"}, w.ids(t, task.QueueDeadLetter, 6))
+}
+
+func emptyQueue(t *testing.T, w *world) {
+	t.Helper()
+	letters, sum, err := w.List(t.Context(), Filter{}, everything)
+	require.NoError(t, err)
+	require.Empty(t, letters)
+	require.Zero(t, sum)
+	sum, err = w.Replay(t.Context(), w.publisher(t), ReplayOptions{Bounds: everything, Each: nobody})
+	require.NoError(t, err)
+	require.Zero(t, sum)
+}
+
+// deathByTheBroker has a task returned until its delivery limit is reached.
+func deathByTheBroker(t *testing.T, w *world) {
+	t.Helper()
+	alive := dead("t-1", "", time.Now())
+	w.put(t, "", task.QueueTasks, amqp.Publishing{MessageId: "t-1", Body: alive.Body, Headers: amqp.Table{"x-attempt": int64(2)}})
+	require.Eventually(t, func() bool {
+		d, ok, err := w.raw.Get(task.QueueTasks, false)
+		require.NoError(t, err)
+		if ok {
+			require.NoError(t, d.Reject(true))
+		}
+		state, err := w.raw.QueueDeclarePassive(task.QueueDeadLetter, true, false, false, false, nil)
+		require.NoError(t, err)
+		return state.Messages == 1
+	}, brokertest.Patience, brokertest.Interval)
+
+	letters, _, err := w.List(t.Context(), Filter{Reason: "delivery_limit", Since: time.Now().Add(-time.Hour)}, everything)
+	require.NoError(t, err)
+	require.Len(t, letters, 1)
+	require.Equal(t, 2, letters[0].Attempt)
+	require.NotEmpty(t, letters[0].Error)
+	require.WithinDuration(t, time.Now(), *letters[0].DiedAt, time.Minute)
+
+	letter, err := w.Show(t.Context(), "t-1", 10)
+	require.NoError(t, err)
+	_, err = json.Marshal(letter)
+	require.NoError(t, err)
+
+	sum, err := w.Replay(t.Context(), w.publisher(t), ReplayOptions{Bounds: everything, Each: nobody})
+	require.NoError(t, err)
+	require.Equal(t, 1, sum.Moved)
+	d, ok, err := w.raw.Get(task.QueueTasks, true)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, string(alive.Body), string(d.Body))
+	require.NotContains(t, d.Headers, "x-death")
+}
+
+func replayMovesWhatMatches(t *testing.T, w *world) {
+	t.Helper()
+	w.buryMany(t, 6)
+	garbage := dead("garbage", task.ReasonPanic, time.Now())
+	garbage.Body, garbage.ContentType, garbage.Type = []byte{0, 255, '\n', 27}, "application/x-odd", "odd"
+	w.bury(t, garbage)
+	var told []string
+	each := func(l Letter) { told = append(told, l.ID) }
+
+	sum, err := w.Replay(t.Context(), w.publisher(t), ReplayOptions{
+		Filter: Filter{Reason: "panic"}, Bounds: everything, Each: each, DryRun: true,
+	})
+	require.NoError(t, err)
+	require.Equal(t, Summary{Depth: 7, Seen: 7, Matched: 4}, sum)
+	require.Equal(t, []string{"t-1", "t-3", "t-5", "garbage"}, told)
+	require.Len(t, w.ids(t, task.QueueDeadLetter, 7), 7)
+	require.Empty(t, w.ids(t, task.QueueTasks, 0))
+
+	told = nil
+	sum, err = w.Replay(t.Context(), w.publisher(t), ReplayOptions{
+		Filter: Filter{Reason: "panic"}, Bounds: everything, Each: each,
+	})
+	require.NoError(t, err)
+	require.Equal(t, Summary{Depth: 7, Seen: 7, Matched: 4, Moved: 4}, sum)
+	require.Equal(t, []string{"t-1", "t-3", "t-5", "garbage"}, told)
+	require.Equal(t, []string{"t-0", "t-2", "t-4"}, w.ids(t, task.QueueDeadLetter, 3), "the others, in order")
+
+	require.Equal(t, told, w.ids(t, task.QueueTasks, 4))
+	for _, id := range told {
+		d, ok, err := w.raw.Get(task.QueueTasks, true)
+		require.NoError(t, err)
+		require.True(t, ok)
+		want := dead(id, task.ReasonPanic, time.Now())
+		if id == "garbage" {
+			want = garbage
+		}
+		require.Equal(t, string(want.Body), string(d.Body), "byte for byte")
+		require.Equal(t, want.Type, d.Type)
+		require.Equal(t, want.ContentType, d.ContentType)
+		delete(d.Headers, "x-delivery-count") // of the look above
+		require.Equal(t, amqp.Table{"x-attempt": int64(1), "x-replay-count": int64(1), "x-request-id": "req-" + id}, d.Headers)
+	}
+
+	sum, err = w.Replay(t.Context(), w.publisher(t), ReplayOptions{Bounds: Bounds{Max: 2, Scan: 100}, Each: nobody})
+	require.NoError(t, err)
+	require.Equal(t, 2, sum.Moved)
+	require.Equal(t, []string{"t-4"}, w.ids(t, task.QueueDeadLetter, 1))
+}
+
+// publishFunc is a publisher that a test takes the place of.
+type publishFunc func(context.Context, rabbitmq.Message) error
+
+func (f publishFunc) Publish(ctx context.Context, m rabbitmq.Message) error { return f(ctx, m) }
+
+// replayDoesNotChase has every replayed task die again at once.
+func replayDoesNotChase(t *testing.T, w *world) {
+	t.Helper()
+	w.buryMany(t, 3)
+	die := func(id string) { w.bury(t, dead(id, task.ReasonPanic, time.Now())) }
+	again := publishFunc(func(_ context.Context, m rabbitmq.Message) error {
+		require.Equal(t, task.QueueTasks, m.RoutingKey)
+		die(m.ID + "-again")
+		return nil
+	})
+	sum, err := w.Replay(t.Context(), again, ReplayOptions{Bounds: everything, Each: nobody})
+	require.NoError(t, err)
+	require.Equal(t, Summary{Depth: 3, Seen: 3, Matched: 3, Moved: 3}, sum)
+	require.Equal(t, []string{"t-0-again", "t-1-again", "t-2-again"}, w.ids(t, task.QueueDeadLetter, 3))
+}
+
+func replayWithARate(t *testing.T, w *world) {
+	t.Helper()
+	w.buryMany(t, 5)
+	start := time.Now()
+	sum, err := w.Replay(t.Context(), w.publisher(t), ReplayOptions{Bounds: everything, Rate: 20, Each: nobody})
+	require.NoError(t, err)
+	require.Equal(t, 5, sum.Moved)
+	require.GreaterOrEqual(t, time.Since(start), 150*time.Millisecond)
+}
+
+func replayNotConfirmed(t *testing.T, w *world) {
+	t.Helper()
+	w.buryMany(t, 3)
+	calls := 0
+	sum, err := w.Replay(t.Context(), publishFunc(func(context.Context, rabbitmq.Message) error {
+		if calls++; calls == 2 {
+			return rabbitmq.ErrNacked
+		}
+		return nil
+	}), ReplayOptions{Bounds: everything, Each: nobody})
+	require.ErrorIs(t, err, rabbitmq.ErrNacked)
+	require.ErrorContains(t, err, "t-1, which stays in the DLQ")
+	require.Equal(t, Summary{Depth: 3, Seen: 2, Matched: 2, Moved: 1}, sum)
+	require.Equal(t, []string{"t-1", "t-2"}, w.ids(t, task.QueueDeadLetter, 2))
+}
+
+// replayCutOff ends the context in the middle of a publish: that letter is
+// carried through, and the rest stays.
+func replayCutOff(t *testing.T, w *world) {
+	t.Helper()
+	w.buryMany(t, 4)
+	ctx, cancel := context.WithCancel(t.Context())
+	onto := w.publisher(t)
+	sum, err := w.Replay(ctx, publishFunc(func(ctx context.Context, m rabbitmq.Message) error {
+		if m.ID == "t-1" {
+			cancel()
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return onto.Publish(ctx, m)
+	}), ReplayOptions{Bounds: everything, Each: nobody})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 2, sum.Moved)
+	require.Equal(t, []string{"t-0", "t-1"}, w.ids(t, task.QueueTasks, 2))
+	require.Equal(t, []string{"t-2", "t-3"}, w.ids(t, task.QueueDeadLetter, 2))
+}

@@ -1,0 +1,93 @@
+// Package httpapi is the worker's side of the sync lane: it runs one task per
+// request and answers with the result when the task is done.
+//
+// It retries nothing and keeps nothing: a client that goes away takes its task
+// with it.
+package httpapi
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/worker/internal/action"
+)
+
+const (
+	headerRequestID   = "X-Request-Id"
+	headerTraceparent = "Traceparent"
+	headerTracestate  = "Tracestate"
+)
+
+// Config bounds the sync lane.
+type Config struct {
+	// Concurrency is how many tasks may run at once; more are refused.
+	Concurrency int
+}
+
+// Handler serves the sync lane:
+//
+//	POST /v1/execute   a task.Message in, a task.Result out
+//
+// Every error is an application/problem+json.
+type Handler struct {
+	runner  *action.Runner
+	places  chan struct{} // holds one element for each task that runs
+	mux     *http.ServeMux
+	logger  *slog.Logger
+	metrics *metrics
+}
+
+// NewHandler returns a handler that runs tasks with runner. A nil logger discards.
+func NewHandler(cfg Config, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger) *Handler {
+	h := &Handler{
+		runner:  runner,
+		places:  make(chan struct{}, cfg.Concurrency),
+		mux:     http.NewServeMux(),
+		logger:  service.OrDiscard(logger).With("component", "httpapi"),
+		metrics: newMetrics(reg),
+	}
+	h.mux.Handle("POST /v1/execute", h.answering(h.execute))
+	h.mux.Handle("/v1/execute", h.answering(methodNotAllowed))
+	h.mux.Handle("/", h.answering(notFound))
+	return h
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// endpoint returns the result to answer with, or the problem.
+type endpoint func(w http.ResponseWriter, r *http.Request, requestID string) (task.Result, *problem)
+
+// answering writes what an endpoint returns.
+func (h *Handler) answering(e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requestID := r.Header.Get(headerRequestID)
+		if !task.ValidName(requestID) {
+			requestID = uuid.NewString()
+		}
+		w.Header().Set(headerRequestID, requestID)
+		res, p := e(w, r, requestID)
+		if p != nil {
+			p.RequestID = requestID
+			p.setHeader(w.Header())
+			h.write(w, p.Status, problemType, p)
+			return
+		}
+		h.write(w, http.StatusOK, task.ContentType, res)
+	})
+}
+
+func (h *Handler) write(w http.ResponseWriter, status int, contentType string, body any) {
+	h.metrics.responses.WithLabelValues(codeLabel(status)).Inc()
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		h.logger.Debug("answer not written", "err", err)
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/worker/internal/action"
+	"github.com/twinlane/twinlane/worker/internal/consumer"
+	"github.com/twinlane/twinlane/worker/internal/executor"
+	"github.com/twinlane/twinlane/worker/internal/httpapi"
+)
+
+const (
+	// settleWait is how long a settlement waits for its turn to be published. It
+	// is in no hurry: a refusal costs a pause and another delivery.
+	settleWait = time.Second
+	// answerMargin is how much longer than its task an answer may take.
+	answerMargin = 10 * time.Second
+	// adminGrace is how long a scrape may still take on a stop.
+	adminGrace = time.Second
+)
+
+// Run does tasks until ctx ends. It reads from top to bottom as the worker is
+// built; the components start in the order at the end and stop in the opposite
+// one, so that whatever settles a task outlives it.
+func (c *serveCommand) Run(ctx context.Context, std streams) error {
+	level, err := parseLevel(c.LogLevel)
+	if err != nil {
+		return err
+	}
+	logger := service.NewLogger(std.err, level)
+	reg := service.NewRegistry()
+	brokerReg := prometheus.WrapRegistererWithPrefix("worker_", reg)
+
+	adminListener, err := service.Listen(ctx, c.AdminAddr)
+	if err != nil {
+		return fmt.Errorf("ADMIN_ADDR: %w", err)
+	}
+	httpListener, err := service.Listen(ctx, c.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("HTTP_ADDR: %w", err)
+	}
+
+	models := executor.Config{Model: c.Executor, Concurrency: c.Concurrency}
+	broker, err := c.newBroker(consumer.Prefetch(models.Parallelism()), brokerReg, logger)
+	if err != nil {
+		return err
+	}
+
+	// The work: the same actions for both lanes.
+	exec, err := executor.New(models, reg, logger)
+	if err != nil {
+		return fmt.Errorf("executor: %w", err)
+	}
+	runner := action.NewRunner(action.Config{
+		DefaultDuration: c.DefaultDuration,
+		Timeout:         c.TaskTimeout,
+		HTTPURL:         c.HTTPActionURL,
+		FaultInjection:  c.FaultInjection,
+		Exit:            os.Exit, //nolint:forbidigo // An injected exit has to be a real one.
+	}, reg, logger)
+	defer runner.Close()
+
+	// The lanes.
+	async := consumer.New(consumer.Config{MaxAttempts: c.MaxAttempts, Grace: c.ShutdownGrace},
+		broker.subscription, broker.publisher, exec, runner, reg, logger)
+	handler := httpapi.NewHandler(httpapi.Config{Concurrency: c.SyncConcurrency}, runner, reg, logger)
+	sync := service.NewHTTPServer(httpListener, handler, c.TaskTimeout+answerMargin, c.ShutdownGrace, logger)
+
+	readiness := service.NewReadiness(broker.conn.Ready, broker.publisher.Ready)
+	admin := service.NewHTTPServer(adminListener, service.AdminHandler(reg, readiness.Ready), service.AdminWriteTimeout, adminGrace, logger)
+
+	logger.Info("starting", "http_addr", sync.Addr(), "admin_addr", admin.Addr(),
+		"executor", string(c.Executor), "concurrency", models.Parallelism(),
+		"sync_concurrency", c.SyncConcurrency, "task_timeout", c.TaskTimeout.String(),
+		"max_attempts", c.MaxAttempts, "fault_injection", c.FaultInjection)
+	return service.Run(
+		ctx, logger, c.ShutdownGrace+stopMargin,
+		service.Component{Name: "admin", Run: admin.Run},
+		service.Component{Name: "consume connection", Run: broker.conn.Run},
+		service.Component{Name: "publisher", Run: broker.publisher.Run},
+		service.Component{Name: "lanes", Run: both(async.Run, sync.Run)},
+		readiness.Component(0),
+	)
+}
+
+// broker is what the worker has to do with RabbitMQ: a connection to consume
+// on, and another to publish on.
+type broker struct {
+	conn         *rabbitmq.Connection
+	subscription *rabbitmq.Subscription
+	publisher    *rabbitmq.Publisher
+}
+
+func (c *serveCommand) newBroker(prefetch int, reg prometheus.Registerer, logger *slog.Logger) (broker, error) {
+	consumeFrom, err := c.connection("worker-consume")
+	if err != nil {
+		return broker{}, err
+	}
+	publishTo, err := c.connection("worker-publish")
+	if err != nil {
+		return broker{}, err
+	}
+	conn, err := rabbitmq.NewConnection(consumeFrom, rabbitmq.Tasks(), reg, logger)
+	if err != nil {
+		return broker{}, fmt.Errorf("consume connection: %w", err)
+	}
+	subscription, err := rabbitmq.NewSubscription(conn, rabbitmq.SubscriptionConfig{
+		Queue: task.QueueTasks, Prefetch: prefetch, ConsumerTag: "worker",
+	}, reg, logger)
+	if err != nil {
+		return broker{}, fmt.Errorf("subscription: %w", err)
+	}
+	patient := rabbitmq.PublisherConfig{AcquireWait: settleWait}
+	publisher, err := rabbitmq.NewPublisher(patient, publishTo, rabbitmq.Tasks(), reg, logger)
+	if err != nil {
+		return broker{}, fmt.Errorf("publisher: %w", err)
+	}
+	return broker{conn, subscription, publisher}, nil
+}
+
+// both runs two parts that stop together, so that each has the whole grace
+// time for itself.
+func both(a, b func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return a(ctx) })
+		g.Go(func() error { return b(ctx) })
+		return g.Wait()
+	}
+}
+
+// Run asks the worker at the admin address whether it is ready.
+func (c *healthCommand) Run(ctx context.Context) error { return service.CheckHealth(ctx, c.AdminAddr) }

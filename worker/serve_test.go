@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
+	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/worker/internal/brokertest"
+)
+
+// TestOnABroker holds whole workers, and their tools, against a real broker.
+func TestOnABroker(t *testing.T) {
+	t.Parallel()
+	node := rabbittest.Start(t)
+	for name, part := range map[string]func(t *testing.T, v brokertest.VHost){
+		"both lanes":              bothLanes,
+		"SIGTERM":                 terminated,
+		"kill -9":                 killed,
+		"a task that ends it":     neighboursOfAnExit,
+		"dlq commands":            dlqCommands,
+		"dlq replay, killed":      replayKilled,
+		"dlq purge, asked for":    purgeAsksForTheCount,
+		"dlq without a DLQ":       noDLQ,
+		"started before a broker": waitsForItsBroker,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			part(t, brokertest.NewVHost(t, node))
+		})
+	}
+}
+
+// bothLanes runs a worker in this process, on ports that it reports.
+func bothLanes(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	to := newTarget(t)
+	pub, _ := v.Publisher(t, rabbitmq.Tasks())
+	var log, out logLines
+	stop := brokertest.Run(t, func(ctx context.Context) error {
+		code := run(ctx, []string{
+			"--amqp-url", v.URL(), "--http-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0", "--http-action-url", to.URL,
+		}, streams{strings.NewReader(""), &out, &log})
+		if code != 0 {
+			return fmt.Errorf("exit code %d", code)
+		}
+		return nil
+	})
+	httpAddr, adminAddr := log.addresses(t)
+
+	publish(t, pub, "t-async", "")
+	require.Eventually(t, func() bool { return to.counts()["t-async"] == 1 }, brokertest.Patience, brokertest.Interval)
+
+	body := `{"id":"t-sync","accepted_at":"2026-01-02T03:04:05Z","action":"http"}`
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+httpAddr+"/v1/execute", strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	require.NoError(t, err)
+	answer, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode, string(answer))
+	require.Equal(t, 1, to.counts()["t-sync"])
+
+	require.Eventually(t, func() bool {
+		code, _, _ := runWith(t, "", "health", "--admin-addr", adminAddr)
+		return code == 0
+	}, brokertest.Patience, brokertest.Interval)
+	_, metrics := get(t, "http://"+adminAddr+"/metrics")
+	for _, line := range []string{
+		`worker_tasks_total{lane="async",outcome="completed"} 1`,
+		`worker_tasks_total{lane="sync",outcome="completed"} 1`,
+		`worker_settlements_total{settlement="completed"} 1`,
+		`worker_sync_responses_total{code="200"} 1`,
+	} {
+		require.Contains(t, metrics, "\n"+line+"\n")
+	}
+	problems, err := promlint.New(strings.NewReader(metrics)).Lint()
+	require.NoError(t, err)
+	require.Empty(t, problems)
+
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:forcetypeassert // It is documented to be one.
+	stop()
+	require.Empty(t, out.String())
+	code, _, _ := runWith(t, "", "health", "--admin-addr", adminAddr)
+	require.Equal(t, 1, code)
+}
+
+// waitsForItsBroker starts a worker whose broker refuses it, and lets it in.
+func waitsForItsBroker(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	v.Ctl(t, "clear_permissions", rabbittest.User)
+	to := newTarget(t)
+	p := startWorker(t, v, to)
+	_, adminAddr := p.log.addresses(t)
+	require.Eventually(t, func() bool { return strings.Contains(p.log.String(), "connection failed") }, brokertest.Patience, brokertest.Interval)
+	code, _ := get(t, "http://"+adminAddr+"/livez")
+	require.Equal(t, http.StatusOK, code)
+	code, reason := get(t, "http://"+adminAddr+"/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.NotEmpty(t, reason)
+
+	v.Ctl(t, "set_permissions", rabbittest.User, ".*", ".*", ".*")
+	require.Eventually(t, func() bool {
+		code, _ := get(t, "http://"+adminAddr+"/readyz")
+		return code == http.StatusOK
+	}, brokertest.Patience, brokertest.Interval)
+	pub, _ := v.Publisher(t, rabbitmq.Tasks())
+	publish(t, pub, "t-1", "")
+	require.Eventually(t, func() bool { return to.counts()["t-1"] == 1 }, brokertest.Patience, brokertest.Interval)
+}
+
+// terminated stops a worker in the middle of its work: it finishes what it has
+// begun, gives back the rest, and ends well.
+func terminated(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	const tasks = 200
+	to := newTarget(t)
+	pub, _ := v.Publisher(t, rabbitmq.Tasks())
+	for _, id := range ids("t", tasks) {
+		publish(t, pub, id, "")
+	}
+	p := startWorker(t, v, to, "--concurrency", "10")
+	require.Eventually(t, func() bool { return len(to.counts()) >= tasks/4 }, brokertest.Patience, brokertest.Interval)
+	require.Zero(t, p.end(t, syscall.SIGTERM), "%s", p.log)
+
+	done, left := to.counts(), take(t, v, task.QueueTasks)
+	require.NotEmpty(t, left)
+	require.Len(t, left, tasks-len(done), "nothing is lost")
+	for id, n := range done {
+		require.Equal(t, 1, n, "%s ran once", id)
+		require.NotContains(t, left, id)
+	}
+}
+
+// killed ends workers without warning, again and again, while they work on
+// tasks of which some fail: in the end each is done or in the DLQ.
+func killed(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	const kills = 5
+	to := newTarget(t)
+	pub, _ := v.Publisher(t, rabbitmq.Tasks())
+	well, failing, panicking := ids("well", 300), ids("failing", 10), ids("panicking", 10)
+	for i, id := range well {
+		publish(t, pub, id, "")
+		if i < len(failing) {
+			publish(t, pub, failing[i], "permanent")
+			publish(t, pub, panicking[i], "panic")
+		}
+	}
+	for range kills {
+		p := startWorker(t, v, to, "--concurrency", "20")
+		before := len(to.counts())
+		enough := before + rand.N(len(well)/kills/2)
+		require.Eventually(t, func() bool { return len(to.counts()) > enough }, brokertest.Patience, time.Millisecond)
+		require.Equal(t, -1, p.end(t, os.Kill))
+	}
+	p := startWorker(t, v, to, "--concurrency", "20")
+	require.Eventually(t, func() bool { return len(to.counts()) == len(well) }, brokertest.Patience, brokertest.Interval)
+	awaitEmpty(t, v)
+	require.Zero(t, p.end(t, syscall.SIGTERM), "%s", p.log)
+
+	letters := take(t, v, task.QueueDeadLetter)
+	for _, id := range append(failing, panicking...) {
+		require.Contains(t, letters, id)
+	}
+	require.Len(t, letters, len(failing)+len(panicking))
+	repeated := 0
+	for _, n := range to.counts() {
+		repeated += n - 1
+	}
+	require.LessOrEqual(t, repeated, kills*22, "no more than were in flight")
+}
+
+// awaitEmpty waits until the task queue holds nothing, in flight or not.
+func awaitEmpty(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		out, err := v.Node.Ctl(t.Context(), "list_queues", "--vhost", v.Name, "--no-table-headers", "messages", "name")
+		require.NoError(t, err)
+		return strings.Contains(out, "0\t"+task.QueueTasks+"\n")
+	}, brokertest.Patience, 200*time.Millisecond)
+}
+
+// neighboursOfAnExit has a task end every worker that starts it: the tasks
+// that are delivered with it are done all the same.
+func neighboursOfAnExit(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	to := newTarget(t)
+	pub, _ := v.Publisher(t, rabbitmq.Tasks())
+	publish(t, pub, "culprit", "exit")
+	well := ids("well", 30)
+	for _, id := range well {
+		publish(t, pub, id, "")
+	}
+	exits := 0
+	for len(to.counts()) < len(well) {
+		require.Less(t, exits, 20, "the broker gives up on the culprit then")
+		p := startWorker(t, v, to, "--concurrency", "100")
+		require.Equal(t, 70, p.await(t), "%s", p.log)
+		exits++
+	}
+	require.Greater(t, exits, 1, "or nothing was tested")
+	awaitCulprit(t, v)
+}
+
+// awaitCulprit waits until the broker has taken everything back, and finds the
+// culprit alone.
+func awaitCulprit(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		left := take(t, v, task.QueueTasks)
+		return len(left) > 0 && left["culprit"] == 1
+	}, brokertest.Patience, 100*time.Millisecond)
+}
