@@ -1,21 +1,19 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/url"
-	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/twinlane/twinlane/gateway/internal/workerclient"
 	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service"
 )
 
 // config is the whole configuration. Every value is a flag and a variable of
@@ -24,22 +22,37 @@ type config struct {
 	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" group:"Servers" placeholder:"HOST:PORT" help:"Address of the API; port 0 takes a free one. Default ${default}."`
 	AdminAddr string `env:"ADMIN_ADDR" default:"127.0.0.1:8081" group:"Servers" placeholder:"HOST:PORT" help:"Address of /metrics, /livez, /readyz and /debug/pprof/. Default ${default}."`
 
-	WorkerURL       *url.URL      `name:"worker-url" env:"WORKER_URL" default:"http://127.0.0.1:8090" group:"Sync lane" placeholder:"URL" help:"Base URL of the worker. Default ${default}."`
-	SyncMaxInFlight int           `env:"SYNC_MAX_IN_FLIGHT" default:"1024" group:"Sync lane" placeholder:"N" help:"Calls to the worker in flight, 1 to 65536; one more is answered with 503. Default ${default}."`
+	WorkerURL       string        `name:"worker-url" env:"WORKER_URL" default:"http://127.0.0.1:8090" group:"Sync lane" placeholder:"URL" help:"Base URL of the worker. Default ${default}."`
+	SyncMaxInFlight int           `env:"SYNC_MAX_IN_FLIGHT" default:"1024" group:"Sync lane" placeholder:"N" help:"Calls to the worker in flight, 1 to ${max_sync_in_flight}; one more is answered with 503. Default ${default}."`
 	SyncTimeout     time.Duration `env:"SYNC_TIMEOUT" default:"65s" group:"Sync lane" placeholder:"DURATION" help:"Longest call to the worker, 100ms to 10m. Default ${default}."`
 
 	AMQPURL               string        `name:"amqp-url" env:"AMQP_URL" default:"amqp://twinlane:twinlane@127.0.0.1:5672/" group:"Async lane" placeholder:"URL,..." help:"Brokers, tried in turn. Default ${default}."`
 	PublishStrategy       string        `env:"PUBLISH_STRATEGY" default:"pooled" group:"Async lane" placeholder:"NAME" help:"How publishes share AMQP channels: pooled, exclusive, shared or per_request. Default ${default}; the others are there to be compared with it."`
-	PublishConnections    int           `env:"PUBLISH_CONNECTIONS" default:"1" group:"Async lane" placeholder:"N" help:"Connections to publish on, 1 to 4. Default ${default}."`
-	PublishChannels       int           `env:"PUBLISH_CHANNELS" default:"4" group:"Async lane" placeholder:"N" help:"Channels on each connection, 1 to 64. Default ${default}."`
-	PublishMaxInFlight    int           `env:"PUBLISH_MAX_IN_FLIGHT" default:"1024" group:"Async lane" placeholder:"N" help:"Publishes that wait for their confirm, 1 to 65536; one more is answered with 429. Default ${default}."`
+	PublishConnections    int           `env:"PUBLISH_CONNECTIONS" default:"1" group:"Async lane" placeholder:"N" help:"Connections to publish on, 1 to ${max_connections}. Default ${default}."`
+	PublishChannels       int           `env:"PUBLISH_CHANNELS" default:"4" group:"Async lane" placeholder:"N" help:"Channels on each connection, 1 to ${max_channels}. Default ${default}."`
+	PublishMaxInFlight    int           `env:"PUBLISH_MAX_IN_FLIGHT" default:"1024" group:"Async lane" placeholder:"N" help:"Publishes that wait for their confirm, 1 to ${max_in_flight}; one more is answered with 429. Default ${default}."`
 	PublishAcquireWait    time.Duration `env:"PUBLISH_ACQUIRE_WAIT" default:"100ms" group:"Async lane" placeholder:"DURATION" help:"How long a publish may wait for its turn, 1ms to 10s. Default ${default}."`
 	PublishConfirmTimeout time.Duration `env:"PUBLISH_CONFIRM_TIMEOUT" default:"5s" group:"Async lane" placeholder:"DURATION" help:"How long a publish may wait for its confirm, 10ms to 1m. Default ${default}."`
 
 	LogLevel       string        `env:"LOG_LEVEL" default:"info" group:"Process" placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default ${default}."`
 	FaultInjection bool          `env:"FAULT_INJECTION" group:"Process" negatable:"" help:"Let clients ask for failures with the field fail. Default false."`
 	DrainDelay     time.Duration `env:"DRAIN_DELAY" default:"0s" group:"Process" placeholder:"DURATION" help:"On stop, how long to serve on while /readyz says no, 0s to 5m. Default ${default}."`
-	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to 10m. Default ${default}. A stop takes DRAIN_DELAY + SHUTDOWN_GRACE + 2 x PUBLISH_CONFIRM_TIMEOUT + 3s at most."`
+	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to ${max_shutdown_grace}. Default ${default}. A stop takes DRAIN_DELAY + SHUTDOWN_GRACE + 2 x PUBLISH_CONFIRM_TIMEOUT + 3s at most."`
+}
+
+// maxSyncInFlight is the upper bound of SYNC_MAX_IN_FLIGHT. Those of the async
+// lane are the publisher's.
+const maxSyncInFlight = 65_536
+
+// bounds are the values that the help texts above name in ${…}.
+func bounds() kong.Vars {
+	return kong.Vars{
+		"max_sync_in_flight": strconv.Itoa(maxSyncInFlight),
+		"max_connections":    strconv.Itoa(rabbitmq.MaxConnections),
+		"max_channels":       strconv.Itoa(rabbitmq.MaxChannels),
+		"max_in_flight":      strconv.Itoa(rabbitmq.MaxInFlight),
+		"max_shutdown_grace": service.MaxShutdownGrace.String(),
+	}
 }
 
 // commands are what the program does.
@@ -65,6 +78,7 @@ func parseConfig(args []string, stdout io.Writer) (config, string, error) {
 		kong.Description("Takes tasks in over HTTP, and has a worker do them at once or queues them with a confirmed publish."),
 		kong.Writers(stdout, stdout),
 		kong.Exit(func(int) { helped = true }),
+		bounds(),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 120}),
 	)
 	if err != nil {
@@ -86,69 +100,44 @@ func (c *config) validate() error {
 	if brokers != nil {
 		brokers = fmt.Errorf("AMQP_URL: %w", brokers)
 	}
+	_, worker := c.workerURL()
+	_, level := service.LogLevel("LOG_LEVEL", c.LogLevel)
 	return errors.Join(
-		address("HTTP_ADDR", c.HTTPAddr),
-		address("ADMIN_ADDR", c.AdminAddr),
-		httpURL("WORKER_URL", c.WorkerURL),
-		between("SYNC_MAX_IN_FLIGHT", c.SyncMaxInFlight, 1, 65_536),
-		between("SYNC_TIMEOUT", c.SyncTimeout, 100*time.Millisecond, 10*time.Minute),
+		service.Address("HTTP_ADDR", c.HTTPAddr),
+		service.Address("ADMIN_ADDR", c.AdminAddr),
+		worker,
+		service.Between("SYNC_MAX_IN_FLIGHT", c.SyncMaxInFlight, 1, maxSyncInFlight),
+		service.Between("SYNC_TIMEOUT", c.SyncTimeout, 100*time.Millisecond, 10*time.Minute),
 		brokers,
-		oneOf("PUBLISH_STRATEGY", rabbitmq.Strategy(c.PublishStrategy), rabbitmq.Strategies()...),
-		between("PUBLISH_CONNECTIONS", c.PublishConnections, 1, 4),
-		between("PUBLISH_CHANNELS", c.PublishChannels, 1, 64),
-		between("PUBLISH_MAX_IN_FLIGHT", c.PublishMaxInFlight, 1, 65_536),
-		between("PUBLISH_ACQUIRE_WAIT", c.PublishAcquireWait, time.Millisecond, 10*time.Second),
-		between("PUBLISH_CONFIRM_TIMEOUT", c.PublishConfirmTimeout, 10*time.Millisecond, time.Minute),
-		oneOf("LOG_LEVEL", c.LogLevel, "debug", "info", "warn", "error"),
-		between("DRAIN_DELAY", c.DrainDelay, 0, 5*time.Minute),
-		between("SHUTDOWN_GRACE", c.ShutdownGrace, 0, 10*time.Minute),
+		service.OneOf("PUBLISH_STRATEGY", rabbitmq.Strategy(c.PublishStrategy), rabbitmq.Strategies()...),
+		service.Between("PUBLISH_CONNECTIONS", c.PublishConnections, 1, rabbitmq.MaxConnections),
+		service.Between("PUBLISH_CHANNELS", c.PublishChannels, 1, rabbitmq.MaxChannels),
+		service.Between("PUBLISH_MAX_IN_FLIGHT", c.PublishMaxInFlight, 1, rabbitmq.MaxInFlight),
+		service.Between("PUBLISH_ACQUIRE_WAIT", c.PublishAcquireWait, time.Millisecond, 10*time.Second),
+		service.Between("PUBLISH_CONFIRM_TIMEOUT", c.PublishConfirmTimeout, 10*time.Millisecond, time.Minute),
+		level,
+		service.Between("DRAIN_DELAY", c.DrainDelay, 0, 5*time.Minute),
+		service.Between("SHUTDOWN_GRACE", c.ShutdownGrace, 0, service.MaxShutdownGrace),
 	)
 }
 
-func notAllowed(name string, value any, allowed string) error {
-	return fmt.Errorf("%s: %v is not allowed; allowed: %s", name, value, allowed)
-}
-
-func between[T cmp.Ordered](name string, value, low, high T) error {
-	if value < low || value > high {
-		return notAllowed(name, value, fmt.Sprintf("%v to %v", low, high))
+// workerURL parses WORKER_URL. It is a base, to which the routes are added.
+func (c *config) workerURL() (*url.URL, error) {
+	u, err := service.HTTPURL("WORKER_URL", c.WorkerURL)
+	if err == nil && (u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		return nil, service.NotAllowed("WORKER_URL", "a user, a query or a fragment", "http://host:port or https://host:port, with a path or without")
 	}
-	return nil
-}
-
-func oneOf[T ~string](name string, value T, allowed ...T) error {
-	if slices.Contains(allowed, value) {
-		return nil
-	}
-	names := make([]string, len(allowed))
-	for i, a := range allowed {
-		names[i] = string(a)
-	}
-	return notAllowed(name, fmt.Sprintf("%q", value), strings.Join(names, ", "))
-}
-
-func address(name, value string) error {
-	if _, _, err := net.SplitHostPort(value); err != nil {
-		return notAllowed(name, fmt.Sprintf("%q", value), "host:port, such as 127.0.0.1:8080 or :8080")
-	}
-	return nil
-}
-
-func httpURL(name string, u *url.URL) error {
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return notAllowed(name, fmt.Sprintf("%q", u.Redacted()), "http://host:port or https://host:port, with a path or without")
-	}
-	return nil
+	return u, err
 }
 
 func (c *config) level() slog.Level {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated
+	level, _ := service.LogLevel("LOG_LEVEL", c.LogLevel) // validated
 	return level
 }
 
 func (c *config) worker() workerclient.Config {
-	return workerclient.Config{URL: c.WorkerURL, MaxInFlight: c.SyncMaxInFlight, Timeout: c.SyncTimeout}
+	u, _ := c.workerURL() // validated
+	return workerclient.Config{URL: u, MaxInFlight: c.SyncMaxInFlight, Timeout: c.SyncTimeout}
 }
 
 func (c *config) connection() rabbitmq.ConnectionConfig {

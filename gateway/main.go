@@ -1,4 +1,4 @@
-// Command gateway takes tasks in over HTTP and either has a worker do them at
+// Command gateway accepts tasks over HTTP and either has a worker do them at
 // once or puts them into a queue with a confirmed publish.
 package main
 
@@ -21,8 +21,8 @@ import (
 )
 
 func main() {
-	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, release)                      // a second signal ends the process at once
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)                         // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr)) //nolint:forbidigo // Here and nowhere else.
 }
 
@@ -97,7 +97,7 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 	return service.Run(ctx, logger, cfg.stopTime(),
 		service.Component{Name: "admin server", Run: admin.Run},
 		service.Component{Name: "publisher", Run: publisher.Run},
-		service.Component{Name: "HTTP server", Run: answering(server, worker, cfg.ShutdownGrace)},
+		service.Component{Name: "HTTP server", Run: serveHTTP(server, worker, cfg.ShutdownGrace)},
 		readiness.Component(cfg.DrainDelay),
 	)
 }
@@ -112,10 +112,10 @@ const (
 	adminGrace = time.Second
 )
 
-// answering runs the server so that on stop every request is answered: one
+// serveHTTP runs the server so that on stop every request is answered: one
 // that still waits for a worker when the grace time is over is given up and
 // told so, rather than cut off.
-func answering(server *service.HTTPServer, worker *workerclient.Client, grace time.Duration) func(context.Context) error {
+func serveHTTP(server *service.HTTPServer, worker *workerclient.Client, grace time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		defer worker.Close()
 		stopped := make(chan struct{})

@@ -72,7 +72,7 @@ func TestStopAnswersEveryRequest(t *testing.T) {
 		}
 	}
 	require.Eventually(t, func() bool {
-		return len(worker.came) == inFlight && g.metric(t, "gateway_publisher_in_flight", nil) == inFlight
+		return len(worker.started) == inFlight && g.metric(t, "gateway_publisher_in_flight", nil) == inFlight
 	}, patience, time.Millisecond)
 	g.terminate()
 	require.Eventually(t, func() bool { return strings.Contains(g.log.String(), `"stopping"`) }, patience, time.Millisecond)
@@ -131,7 +131,7 @@ func TestStopGivesUpWhatOutlastsTheGrace(t *testing.T) {
 		}
 		answered <- a
 	}()
-	<-worker.came
+	<-worker.started
 	g.terminate()
 	a := <-answered
 	require.Equal(t, http.StatusServiceUnavailable, a.status)
@@ -140,10 +140,11 @@ func TestStopGivesUpWhatOutlastsTheGrace(t *testing.T) {
 	require.Equal(t, exitOK, g.stop(t), "%s", g.log)
 }
 
-// TestDrainDelay shows that the gateway serves on while it says that it goes away.
+// TestDrainDelay shows that the gateway serves on while it says that it goes
+// away. Its delay leaves a busy machine the time for a few requests.
 func TestDrainDelay(t *testing.T) {
 	t.Parallel()
-	g := startGateway(t, "--amqp-url="+rabbittest.URL(t), "--worker-url="+startFreeWorker(t).URL, "--drain-delay=2s")
+	g := startGateway(t, "--amqp-url="+rabbittest.URL(t), "--worker-url="+startFreeWorker(t).URL, "--drain-delay=10s")
 	g.awaitReady(t)
 	g.terminate()
 	require.Eventually(t, func() bool { return g.get(t, g.admin+"/readyz").status == http.StatusServiceUnavailable }, patience, time.Millisecond)

@@ -28,7 +28,7 @@ const pollAfter = "1"
 // async publishes the task and answers when the broker has confirmed it: an
 // answer of 202 is a promise.
 func (a *api) async(c *gin.Context) error {
-	m, headers, err := a.takeIn(c)
+	m, headers, err := a.readTask(c)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (a *api) async(c *gin.Context) error {
 	location := "/v1/tasks/" + m.ID
 	c.Header("Location", location)
 	c.Header("Retry-After", pollAfter)
-	return writeJSON(c, http.StatusAccepted, "application/json",
+	return writeJSON(c, http.StatusAccepted, task.ContentType,
 		accepted{ID: m.ID, Status: task.StatusAccepted, Links: links{Task: location}})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/task"
 )
 
 // confirmed is a publisher to which every publish is confirmed at once.
@@ -36,7 +37,7 @@ func benchmark(b *testing.B, path string, status int) {
 	const body = `{"action":"delay","duration_ms":1000,"run":"bench","payload":{"order":4711}}`
 	reader := strings.NewReader(body)
 	req := httptest.NewRequestWithContext(b.Context(), http.MethodPost, path, reader)
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", task.ContentType)
 	w := &discard{header: http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -117,20 +117,21 @@ type answer struct {
 	last   bool // whether the connection ends with it
 }
 
-func (a answer) problem(t testing.TB) document {
+func (a answer) problem(t testing.TB) task.Problem {
 	t.Helper()
-	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"), "%d %s", a.status, a.body)
-	var d document
-	require.NoError(t, json.Unmarshal(a.body, &d))
-	return d
+	require.Equal(t, task.ProblemContentType, a.header.Get("Content-Type"), "%d %s", a.status, a.body)
+	var p task.Problem
+	require.NoError(t, json.Unmarshal(a.body, &p))
+	return p
 }
 
-func (d document) code() string { return strings.TrimPrefix(d.Type, "urn:twinlane:problem:") }
+// codeOf is the last part of a problem's type, as a client reads it.
+func codeOf(p task.Problem) string { return strings.TrimPrefix(p.Type, "urn:twinlane:problem:") }
 
 // post sends a JSON body.
 func (s *testAPI) post(t testing.TB, path, body string, header ...string) answer {
 	t.Helper()
-	return s.send(t, http.MethodPost, path, strings.NewReader(body), append([]string{"Content-Type", "application/json"}, header...)...)
+	return s.send(t, http.MethodPost, path, strings.NewReader(body), append([]string{"Content-Type", task.ContentType}, header...)...)
 }
 
 // send sends a request with the header lines given as pairs; of a name given

@@ -180,7 +180,7 @@ func TestFailures(t *testing.T) {
 			a := api.post(t, tc.lane, smallest, "X-Request-Id", "req-3")
 			require.Equal(t, tc.status, a.status)
 			p := a.problem(t)
-			require.Equal(t, tc.code, p.code())
+			require.Equal(t, tc.code, codeOf(p))
 			require.Equal(t, tc.status, p.Status)
 			require.Equal(t, "req-3", p.RequestID)
 			require.Equal(t, tc.retryAfter, a.header.Get("Retry-After"))

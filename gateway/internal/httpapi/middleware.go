@@ -15,19 +15,17 @@ import (
 	"github.com/twinlane/twinlane/internal/task"
 )
 
-const headerRequestID = "X-Request-Id"
-
-// identify gives every request an id, the client's own where it is valid, and
-// repeats it in the answer, which is where requestID finds it.
-func (a *api) identify(c *gin.Context) {
-	id := c.GetHeader(headerRequestID)
+// assignRequestID gives every request an id, the client's own where it is
+// valid, and repeats it in the answer, which is where requestID finds it.
+func (a *api) assignRequestID(c *gin.Context) {
+	id := c.GetHeader(task.HTTPRequestID)
 	if !task.ValidName(id) {
 		id = uuid.NewString()
 	}
-	c.Header(headerRequestID, id)
+	c.Header(task.HTTPRequestID, id)
 }
 
-func requestID(c *gin.Context) string { return c.Writer.Header().Get(headerRequestID) }
+func requestID(c *gin.Context) string { return c.Writer.Header().Get(task.HTTPRequestID) }
 
 // measure counts and times every request.
 func (a *api) measure(c *gin.Context) {
@@ -58,8 +56,8 @@ func (a *api) drain(c *gin.Context) {
 	}
 }
 
-// survive turns a panic of a handler into an answer and a line in the log.
-func (a *api) survive(c *gin.Context) {
+// recoverPanic turns a panic of a handler into an answer and a line in the log.
+func (a *api) recoverPanic(c *gin.Context) {
 	defer func() {
 		cause := recover()
 		if cause == nil {
@@ -69,17 +67,17 @@ func (a *api) survive(c *gin.Context) {
 			panic(cause)
 		}
 		a.logger.Error("handler panicked", "request_id", requestID(c), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-		a.refuse(c, fmt.Errorf("panic: %v", cause))
+		a.writeProblem(c, fmt.Errorf("panic: %v", cause))
 		c.Abort()
 	}()
 	c.Next()
 }
 
-// answer makes a handler one of Gin's.
-func (a *api) answer(h handler) gin.HandlerFunc {
+// adapt makes a handler one of Gin's.
+func (a *api) adapt(h handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := h(c); err != nil {
-			a.refuse(c, err)
+			a.writeProblem(c, err)
 		}
 	}
 }

@@ -30,56 +30,66 @@ const statusClientGone = 499
 type problem struct {
 	is     func(error) bool
 	status int
-	code   string // the last part of the problem's type
-	then   then
-	title  string
-	detail string // or itself: the text of the error, which then has to be fit for a client
+	kind
+	next   header
+	detail string // or errorText
 }
 
-// itself is the detail of a problem whose error says best what is wrong.
-const itself = ""
-
-// then says what goes on after a problem.
-type then struct {
-	retryAfter string // in seconds; empty: the same request would fail again
-	hangUp     bool   // the connection ends, because the rest of the body is not worth reading
+// kind names a problem.
+type kind struct {
+	code  task.ProblemCode
+	title string
 }
+
+// shared is a kind of problem that the gateway and the worker have in common.
+func shared(code task.ProblemCode) kind { return kind{code: code, title: code.Title()} }
+
+// header tells a client what goes on after a problem. Where there is none, the
+// connection stays, and the same request would fail again.
+type header struct{ name, value string }
+
+func retryAfter(seconds string) header { return header{"Retry-After", seconds} }
+
+// errorText is the detail of a problem whose error says best what is wrong. Its
+// text then has to be fit for a client.
+const errorText = ""
 
 // problems is the one translation from an error to an answer. The first row
 // that matches is the answer; the last one matches everything.
 func problems() []problem {
-	done, hangUp := then{}, then{hangUp: true}
-	retry := func(seconds string) then { return then{retryAfter: seconds} }
+	none := header{}
+	closing := header{"Connection", "close"} // the rest of the body is not worth reading
+	workerFailed := kind{"worker-failed", "The worker failed"}
 	return []problem{
-		{is(errNotFound), 404, "not-found", done, "No such route", itself},
-		{is(errMethodNotAllowed), 405, "method-not-allowed", done, "The route does not know the method", itself},
-		{is(errMediaType), 415, "unsupported-media-type", done, "The body is not plain JSON", itself},
-		{is(errBodyTooLarge), 413, "body-too-large", hangUp, "The body is too large", itself},
-		{is(errSlowBody), 408, "slow-body", hangUp, "The body did not arrive in time", "send the whole body at once"},
-		{is(errUnreadableBody), 400, "unreadable-body", hangUp, "The body could not be read", "it ends early, or its transfer encoding is broken"},
-		{as[*task.SyntaxError], 400, "malformed-json", done, "The body is not one JSON object", itself},
-		{as[*task.FieldError], 422, "invalid-field", done, "A field is not allowed as it is", itself},
-		{is(errNoFaults), 422, "fault-injection-off", done, "Fault injection is off", "the field fail is honoured only where FAULT_INJECTION is on"},
+		{is(errNotFound), 404, shared(task.ProblemNotFound), none, errorText},
+		{is(errMethodNotAllowed), 405, shared(task.ProblemMethodNotAllowed), none, errorText},
+		{is(errMediaType), 415, shared(task.ProblemUnsupportedMediaType), none, errorText},
+		{is(errBodyTooLarge), 413, shared(task.ProblemBodyTooLarge), closing, errorText},
+		{is(errSlowBody), 408, shared(task.ProblemSlowBody), closing, "send the whole body at once"},
+		{is(errUnreadableBody), 400, shared(task.ProblemUnreadableBody), closing, "it ends early, or its transfer encoding is broken"},
+		{as[*task.SyntaxError], 400, shared(task.ProblemMalformedJSON), none, errorText},
+		{as[*task.FieldError], 422, shared(task.ProblemInvalidField), none, errorText},
+		{is(errNoFaults), 422, kind{"fault-injection-off", "Fault injection is off"}, none, "the field fail is honoured only where FAULT_INJECTION is on"},
 
-		{is(workerclient.ErrSaturated), 503, "worker-busy", retry("1"), "The worker is busy", "as many synchronous requests as allowed are in flight"},
-		{is(workerclient.ErrBusy), 503, "worker-busy", retry("1"), "The worker is busy", "it has no room for the task"},
-		{is(workerclient.ErrUnavailable), 503, "worker-unavailable", retry("2"), "The worker is not reachable", "the task was not started"},
-		{is(workerclient.ErrClosed), 503, "shutting-down", retry("2"), "The gateway is shutting down", "the task was given up and may have had effects"},
-		{is(workerclient.ErrTimeout), 504, "task-timeout", done, "The task took too long", "it was given up and may have had effects"},
-		{is(workerclient.ErrBroken), 502, "worker-failed", done, "The worker failed", "the connection to it broke; the task may have run"},
-		{is(workerclient.ErrBadAnswer), 502, "worker-failed", done, "The worker failed", "its answer was not understood; the task may have run"},
-		{as[*workerclient.TaskError], 502, "task-failed", done, "The task failed", itself},
+		{is(workerclient.ErrSaturated), 503, shared(task.ProblemWorkerBusy), retryAfter("1"), "as many synchronous requests as allowed are in flight"},
+		{is(workerclient.ErrBusy), 503, shared(task.ProblemWorkerBusy), retryAfter("1"), "it has no room for the task"},
+		{is(workerclient.ErrUnavailable), 503, kind{"worker-unavailable", "The worker is not reachable"}, retryAfter("2"), "the task was not started"},
+		{is(workerclient.ErrClosed), 503, kind{"shutting-down", "The gateway is shutting down"}, retryAfter("2"), "the task was given up and may have had effects"},
+		{is(workerclient.ErrTimeout), 504, shared(task.ProblemTaskTimeout), none, "it was given up and may have had effects"},
+		{is(workerclient.ErrBroken), 502, workerFailed, none, "the connection to it broke; the task may have run"},
+		{is(workerclient.ErrBadAnswer), 502, workerFailed, none, "its answer was not understood; the task may have run"},
+		{as[*workerclient.TaskError], 502, shared(task.ProblemTaskFailed), none, errorText},
 
 		// First, because the second attempt of a publish may have been refused as below, which says nothing about the first.
-		{is(rabbitmq.ErrOutcomeUnknown), 503, "outcome-unknown", retry("5"), "The broker did not confirm in time", "the task may have been accepted or not"},
-		{is(rabbitmq.ErrSaturated), 429, "overloaded", retry("1"), "Too many tasks are being handed in", "as many publishes as allowed are in flight; the task was not accepted"},
-		{is(rabbitmq.ErrNacked), 429, "queue-full", retry("5"), "The queue is full", "the broker refused the task; it was not accepted"},
-		{is(rabbitmq.ErrBlocked), 503, "broker-blocked", retry("5"), "The broker takes no tasks", "it is short of memory or disk; the task was not accepted"},
-		{is(rabbitmq.ErrUnavailable), 503, "broker-unavailable", retry("2"), "The broker is not reachable", "the task was not accepted"},
-		{is(rabbitmq.ErrUnroutable), 503, "not-routable", retry("5"), "The queue is missing", "the broker returned the task; it was not accepted"},
+		{is(rabbitmq.ErrOutcomeUnknown), 503, kind{"outcome-unknown", "The broker did not confirm in time"}, retryAfter("5"), "the task may have been accepted or not"},
+		{is(rabbitmq.ErrSaturated), 429, kind{"overloaded", "Too many tasks are being handed in"}, retryAfter("1"), "as many publishes as allowed are in flight; the task was not accepted"},
+		{is(rabbitmq.ErrNacked), 429, kind{"queue-full", "The queue is full"}, retryAfter("5"), "the broker refused the task; it was not accepted"},
+		{is(rabbitmq.ErrBlocked), 503, kind{"broker-blocked", "The broker takes no tasks"}, retryAfter("5"), "it is short of memory or disk; the task was not accepted"},
+		{is(rabbitmq.ErrUnavailable), 503, kind{"broker-unavailable", "The broker is not reachable"}, retryAfter("2"), "the task was not accepted"},
+		{is(rabbitmq.ErrUnroutable), 503, kind{"not-routable", "The queue is missing"}, retryAfter("5"), "the broker returned the task; it was not accepted"},
 
-		{is(context.Canceled), statusClientGone, "client-gone", done, "The client hung up", "nobody reads this"},
-		{func(error) bool { return true }, 500, "internal", done, "The gateway failed", "the request id finds the cause in the log"},
+		{is(context.Canceled), statusClientGone, kind{"client-gone", "The client hung up"}, none, "nobody reads this"},
+		{func(error) bool { return true }, 500, shared(task.ProblemInternal), none, "the request id finds the cause in the log"},
 	}
 }
 
@@ -92,59 +102,38 @@ func as[E error](err error) bool {
 	return ok
 }
 
-// document is a problem as a client sees it: RFC 9457 and the members that the
-// description of the API lists.
-type document struct {
-	Type      string      `json:"type"`
-	Title     string      `json:"title"`
-	Status    int         `json:"status"`
-	Detail    string      `json:"detail"`
-	RequestID string      `json:"request_id"`
-	TaskID    string      `json:"task_id,omitempty"`
-	Field     string      `json:"field,omitempty"`
-	Value     string      `json:"value,omitempty"`
-	Allowed   string      `json:"allowed,omitempty"`
-	Reason    task.Reason `json:"reason,omitempty"`
-	Transient *bool       `json:"transient,omitempty"`
-}
-
-// refuse answers with the problem that err is.
-func (a *api) refuse(c *gin.Context, err error) {
+// writeProblem answers with the problem that err is.
+func (a *api) writeProblem(c *gin.Context, err error) {
 	p := a.problemOf(err)
-	a.metrics.problems.WithLabelValues(p.code).Inc()
+	a.metrics.problems.WithLabelValues(string(p.code)).Inc()
 	if p.status == http.StatusInternalServerError {
 		a.logger.Error("request failed", "request_id", requestID(c), "err", err)
 	}
-	doc := document{
-		Type: "urn:twinlane:problem:" + p.code, Title: p.title, Status: p.status, Detail: p.detail, RequestID: requestID(c),
-	}
-	if doc.Detail == itself {
+	doc := task.Problem{Type: p.code.Type(), Title: p.title, Status: p.status, Detail: p.detail, RequestID: requestID(c)}
+	if doc.Detail == errorText {
 		doc.Detail = err.Error()
 	}
-	doc.explain(err)
-	if p.then.retryAfter != "" {
-		c.Header("Retry-After", p.then.retryAfter)
+	addMembers(&doc, err)
+	if p.next != (header{}) {
+		c.Header(p.next.name, p.next.value)
 	}
-	if p.then.hangUp {
-		c.Header("Connection", "close")
-	}
-	_ = writeJSON(c, p.status, "application/problem+json", doc) // a document of strings can always be encoded
+	_ = writeJSON(c, p.status, task.ProblemContentType, doc) // a document of strings can always be encoded
 }
 
 func (a *api) problemOf(err error) problem {
 	return a.problems[slices.IndexFunc(a.problems, func(p problem) bool { return p.is(err) })]
 }
 
-// explain adds what the error knows beyond its text.
-func (d *document) explain(err error) {
+// addMembers adds what the error knows beyond its text.
+func addMembers(doc *task.Problem, err error) {
 	if e, ok := errors.AsType[*task.FieldError](err); ok {
-		d.Field, d.Value, d.Allowed = e.Field, e.Value, e.Allowed
+		doc.Field, doc.Value, doc.Allowed = e.Field, e.Value, e.Allowed
 	}
 	if e, ok := errors.AsType[*workerclient.TaskError](err); ok {
-		d.Detail, d.Reason, d.Transient = e.Detail, e.Reason, &e.Transient
+		doc.Detail, doc.Reason, doc.Transient = e.Detail, e.Reason, &e.Transient
 	}
 	if e, ok := errors.AsType[*publishError](err); ok && errors.Is(err, rabbitmq.ErrOutcomeUnknown) {
-		d.TaskID = e.taskID
+		doc.TaskID = e.taskID
 	}
 }
 

@@ -26,9 +26,9 @@ var (
 	errNoFaults       = errors.New("fault injection off")
 )
 
-// takeIn reads a task from a request, gives it an id and says with which
+// readTask reads a task from a request, gives it an id and says with which
 // headers it travels.
-func (a *api) takeIn(c *gin.Context) (task.Message, task.Headers, error) {
+func (a *api) readTask(c *gin.Context) (task.Message, task.Headers, error) {
 	acceptedAt := time.Now()
 	if err := checkMediaType(c.Request.Header); err != nil {
 		return task.Message{}, task.Headers{}, err
@@ -65,11 +65,11 @@ func newID() (string, error) {
 // traceContext returns the W3C trace context of a request. A tracestate may be
 // spread over several lines.
 func traceContext(h http.Header) (traceparent, tracestate string) {
-	parents := h["Traceparent"]
+	parents := h[task.HTTPTraceparent]
 	if len(parents) != 1 {
 		return "", ""
 	}
-	return task.TraceContext(parents[0], strings.Join(h["Tracestate"], ","))
+	return task.TraceContext(parents[0], strings.Join(h[task.HTTPTracestate], ","))
 }
 
 // checkMediaType refuses every body that is not plain JSON in UTF-8.
@@ -87,8 +87,8 @@ func checkMediaType(h http.Header) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: Content-Type %q; allowed: application/json, with charset=utf-8 or none",
-		errMediaType, shorten(strings.Join(given, ", ")))
+	return fmt.Errorf("%w: Content-Type %q; allowed: %s, with charset=utf-8 or none",
+		errMediaType, shorten(strings.Join(given, ", ")), task.ContentType)
 }
 
 func utf8Only(params map[string]string) bool {

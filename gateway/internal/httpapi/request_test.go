@@ -89,7 +89,7 @@ func TestBadBodies(t *testing.T) {
 				a := api.post(t, path, tc.body)
 				p := a.problem(t)
 				require.Equal(t, tc.status, a.status, "%s", a.body)
-				require.Equal(t, tc.code, p.code())
+				require.Equal(t, tc.code, codeOf(p))
 				require.Contains(t, p.Detail, tc.detail)
 				require.Less(t, len(a.body), 1000, "a refused value is not repeated at length")
 				if tc.field != "" {
@@ -182,7 +182,7 @@ func TestMediaTypes(t *testing.T) {
 			}
 			require.Equal(t, http.StatusUnsupportedMediaType, a.status, "%+v", tc)
 			p := a.problem(t)
-			require.Equal(t, "unsupported-media-type", p.code())
+			require.Equal(t, "unsupported-media-type", codeOf(p))
 			require.Contains(t, p.Detail, "allowed: ")
 			require.Less(t, len(a.body), 600)
 		}
@@ -201,7 +201,7 @@ func TestFaultInjectionOff(t *testing.T) {
 	for _, path := range lanes() {
 		a := api.post(t, path, `{"action":"delay","fail":{"kind":"exit"}}`)
 		require.Equal(t, http.StatusUnprocessableEntity, a.status)
-		require.Equal(t, "fault-injection-off", a.problem(t).code())
+		require.Equal(t, "fault-injection-off", codeOf(a.problem(t)))
 	}
 }
 
@@ -217,7 +217,7 @@ func TestLargeBody(t *testing.T) {
 		} {
 			t.Run(path+" "+name, func(t *testing.T) {
 				t.Parallel()
-				a := api.send(t, http.MethodPost, path, body, "Content-Type", "application/json")
+				a := api.send(t, http.MethodPost, path, body, "Content-Type", task.ContentType)
 				if path == "/unknown" {
 					require.Equal(t, http.StatusNotFound, a.status)
 					return
@@ -258,7 +258,7 @@ func TestUnreadableBodies(t *testing.T) {
 			api := start(t, Config{}, func(s *httptest.Server) { s.Config.ReadTimeout = 200 * time.Millisecond })
 			a := api.raw(t, http.MethodPost, "/v1/async", tc.request)
 			require.Equal(t, tc.status, a.status, "%s", a.body)
-			require.Equal(t, tc.code, a.problem(t).code())
+			require.Equal(t, tc.code, codeOf(a.problem(t)))
 			require.True(t, a.last)
 		})
 	}
@@ -280,7 +280,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, path := range lanes() {
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, bytes.NewReader(body))
-			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Content-Type", task.ContentType)
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, req)
 			require.Contains(t, []int{200, 202, 400, 413, 422}, w.Code)

@@ -70,12 +70,12 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
-	engine.Use(a.identify, a.drain, a.measure, a.survive)
+	engine.Use(a.assignRequestID, a.drain, a.measure, a.recoverPanic)
 	for _, r := range routes {
-		engine.Handle(r.method, r.path, a.answer(r.handle))
+		engine.Handle(r.method, r.path, a.adapt(r.handle))
 	}
-	engine.NoRoute(a.answer(notFound))
-	engine.NoMethod(a.answer(methodNotAllowed))
+	engine.NoRoute(a.adapt(notFound))
+	engine.NoMethod(a.adapt(methodNotAllowed))
 	return engine, nil
 }
 
@@ -94,16 +94,16 @@ func (a *api) routes() []route {
 	return []route{
 		{http.MethodPost, "/v1/sync", a.sync, []int{200, 400, 408, 413, 415, 422, 500, 502, 503, 504}},
 		{http.MethodPost, "/v1/async", a.async, []int{202, 400, 408, 413, 415, 422, 429, 500, 503}},
-		{http.MethodGet, "/openapi.yaml", describe, []int{200, 500}},
-		{http.MethodHead, "/openapi.yaml", describe, []int{200, 500}},
+		{http.MethodGet, "/openapi.yaml", serveOpenAPI, []int{200, 500}},
+		{http.MethodHead, "/openapi.yaml", serveOpenAPI, []int{200, 500}},
 	}
 }
 
 //go:embed openapi.yaml
 var openAPI []byte
 
-// describe serves the description of the API.
-func describe(c *gin.Context) error {
+// serveOpenAPI serves the description of the API.
+func serveOpenAPI(c *gin.Context) error {
 	c.Data(http.StatusOK, "application/yaml", openAPI)
 	return nil
 }

@@ -106,10 +106,10 @@ func TestDescriptionIsComplete(t *testing.T) {
 			continue
 		}
 		if p.status == http.StatusNotFound || p.status == http.StatusMethodNotAllowed {
-			require.Contains(t, text, "`"+p.code+"`")
+			require.Contains(t, text, "`"+string(p.code)+"`")
 			continue
 		}
-		require.Contains(t, text, "urn:twinlane:problem:"+p.code+"\n")
+		require.Contains(t, text, p.code.Type()+"\n")
 		require.Contains(t, text, "title: "+p.title+"\n", "an example of %s", p.code)
 	}
 }
@@ -148,7 +148,7 @@ func TestClientHangsUp(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, api.URL+path, strings.NewReader(smallest))
 		require.NoError(t, err)
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", task.ContentType)
 		go func() { when(); cancel() }()
 		_, err = api.Client().Do(req) //nolint:bodyclose // There is no answer.
 		require.ErrorIs(t, err, context.Canceled)

@@ -4,11 +4,13 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/twinlane/twinlane/internal/task"
 )
 
 // sync has a worker do the task and answers with its result.
 func (a *api) sync(c *gin.Context) error {
-	m, headers, err := a.takeIn(c)
+	m, headers, err := a.readTask(c)
 	if err != nil {
 		return err
 	}
@@ -16,5 +18,5 @@ func (a *api) sync(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c, http.StatusOK, "application/json", result)
+	return writeJSON(c, http.StatusOK, task.ContentType, result)
 }

@@ -14,14 +14,6 @@ import (
 // result, which may grow when it is escaped, and its envelope.
 const maxAnswerBytes = task.MaxOutputBytes + 8*task.MaxErrorBytes
 
-// problem is the worker's word for a failure, an RFC 9457 document.
-type problem struct {
-	Type      string      `json:"type"`
-	Detail    string      `json:"detail"`
-	Reason    task.Reason `json:"reason"`
-	Transient bool        `json:"transient"`
-}
-
 // readAnswer reads the answer to the task with the given id.
 func readAnswer(ctx context.Context, resp *http.Response, id string) (task.Result, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
@@ -45,14 +37,14 @@ func readAnswer(ctx context.Context, resp *http.Response, id string) (task.Resul
 }
 
 func problemError(status int, body []byte) error {
-	var p problem
+	var p task.Problem
 	if json.Unmarshal(body, &p) != nil {
-		p = problem{} // a worker's proxy need not speak of problems; the status is left
+		p = task.Problem{} // a worker's proxy need not speak of problems; the status is left
 	}
 	detail := task.Truncate(p.Detail, task.MaxErrorBytes)
 	switch {
-	case status == http.StatusInternalServerError && p.Type == "urn:twinlane:problem:task-failed":
-		return &TaskError{Reason: p.Reason, Transient: p.Transient, Detail: detail}
+	case status == http.StatusInternalServerError && p.Is(task.ProblemTaskFailed):
+		return &TaskError{Reason: p.Reason, Transient: p.Transient != nil && *p.Transient, Detail: detail}
 	case status == http.StatusServiceUnavailable:
 		return fmt.Errorf("%w: %s", ErrBusy, detail)
 	case status == http.StatusGatewayTimeout:

@@ -46,7 +46,7 @@ type Client struct {
 // New returns a client that dials when it is first used.
 func New(cfg Config, reg prometheus.Registerer) *Client {
 	c := &Client{
-		execute: cfg.URL.JoinPath("/v1/execute").String(),
+		execute: cfg.URL.JoinPath(task.PathExecute).String(),
 		timeout: cfg.Timeout,
 		slots:   make(chan struct{}, cfg.MaxInFlight),
 	}
@@ -71,13 +71,11 @@ func (c *Client) Close() {
 // until the answer is there, ctx ends or the time is up. Its errors are those
 // of this package, or the cause of ctx's end.
 func (c *Client) Execute(ctx context.Context, m task.Message, h task.Headers) (task.Result, error) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	default:
+	if !c.tryAcquire() {
 		c.metrics.count(ErrSaturated)
 		return task.Result{}, ErrSaturated
 	}
+	defer c.release()
 	result, err := c.call(ctx, m, h)
 	c.metrics.count(err)
 	if err != nil {
@@ -86,14 +84,26 @@ func (c *Client) Execute(ctx context.Context, m task.Message, h task.Headers) (t
 	return result, nil
 }
 
+// tryAcquire takes a slot of the bulkhead where one is free.
+func (c *Client) tryAcquire() bool {
+	select {
+	case c.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Client) release() { <-c.slots }
+
 func (c *Client) call(ctx context.Context, m task.Message, h task.Headers) (task.Result, error) {
 	if c.closed.Err() != nil {
 		return task.Result{}, ErrClosed
 	}
-	ctx, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
-	forget := context.AfterFunc(c.closed, func() { abort(ErrClosed) }) //nolint:contextcheck // It is the client's end that is waited for.
-	defer forget()
+	ctx, cancelCause := context.WithCancelCause(ctx)
+	defer cancelCause(nil)
+	unregister := context.AfterFunc(c.closed, func() { cancelCause(ErrClosed) }) //nolint:contextcheck // It is the client's end that is waited for.
+	defer unregister()
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrTimeout)
 	defer cancel()
 
@@ -121,7 +131,7 @@ func (c *Client) request(ctx context.Context, m task.Message, h task.Headers) (*
 	req.Header.Set("Content-Type", task.ContentType)
 	req.Header.Set("User-Agent", "twinlane-gateway")
 	for name, value := range map[string]string{
-		"X-Request-Id": h.RequestID, "Traceparent": h.Traceparent, "Tracestate": h.Tracestate,
+		task.HTTPRequestID: h.RequestID, task.HTTPTraceparent: h.Traceparent, task.HTTPTracestate: h.Tracestate,
 	} {
 		if value != "" {
 			req.Header.Set(name, value)

@@ -86,7 +86,7 @@ func TestExecute(t *testing.T) {
 
 	require.Equal(t, http.MethodPost, got.Method)
 	require.Equal(t, "/base/v1/execute", got.URL.Path)
-	require.Equal(t, "application/json", got.Header.Get("Content-Type"))
+	require.Equal(t, task.ContentType, got.Header.Get("Content-Type"))
 	require.Equal(t, "req-1", got.Header.Get("X-Request-Id"))
 	require.Equal(t, "00-1", got.Header.Get("Traceparent"))
 	require.Equal(t, "a=b", got.Header.Get("Tracestate"))
@@ -183,7 +183,7 @@ func TestEndlessAnswer(t *testing.T) {
 func TestBulkhead(t *testing.T) {
 	t.Parallel()
 	const limit = 4
-	worker, came := stuck(t)
+	worker, received := stuck(t)
 	c := newClient(t, worker.URL, func(cfg *Config) { cfg.MaxInFlight = limit })
 	ctx, cancel := context.WithCancel(t.Context())
 	var calls sync.WaitGroup
@@ -191,7 +191,7 @@ func TestBulkhead(t *testing.T) {
 		calls.Go(func() { _, _ = c.Execute(ctx, message(), task.Headers{}) })
 	}
 	for range limit {
-		<-came
+		<-received
 	}
 	_, err := c.Execute(t.Context(), message(), task.Headers{})
 	require.ErrorIs(t, err, ErrSaturated)

@@ -64,20 +64,21 @@ func TestBrokenConnections(t *testing.T) {
 	}
 }
 
-// stuck is a worker that answers nobody until the test ends, and says who came.
+// stuck is a worker that answers nobody until the test ends, and tells of every
+// call that it receives.
 func stuck(t *testing.T) (*httptest.Server, chan struct{}) {
 	t.Helper()
-	came, end := make(chan struct{}, 100), make(chan struct{})
+	received, end := make(chan struct{}, 100), make(chan struct{})
 	worker := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		came <- struct{}{}
+		received <- struct{}{}
 		select {
 		case <-end:
 		case <-r.Context().Done():
 		}
 	})
 	t.Cleanup(func() { close(end) })
-	return worker, came
+	return worker, received
 }
 
 func TestSlowWorker(t *testing.T) {
@@ -104,10 +105,10 @@ func TestSlowBody(t *testing.T) {
 
 func TestCallerGone(t *testing.T) {
 	t.Parallel()
-	worker, came := stuck(t)
+	worker, received := stuck(t)
 	c := newClient(t, worker.URL)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-came; cancel() }()
+	go func() { <-received; cancel() }()
 	_, err := c.Execute(ctx, message(), task.Headers{})
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ErrBroken)
@@ -116,13 +117,13 @@ func TestCallerGone(t *testing.T) {
 
 func TestClose(t *testing.T) {
 	t.Parallel()
-	worker, came := stuck(t)
+	worker, received := stuck(t)
 	c := newClient(t, worker.URL)
-	go func() { <-came; c.Close() }()
+	go func() { <-received; c.Close() }()
 	_, err := c.Execute(t.Context(), message(), task.Headers{})
 	require.ErrorIs(t, err, ErrClosed)
 	_, err = c.Execute(t.Context(), message(), task.Headers{})
 	require.ErrorIs(t, err, ErrClosed)
 	require.Equal(t, 2, counted(c, "closed"))
-	require.Empty(t, came, "the second call reached nobody")
+	require.Empty(t, received, "the second call reached nobody")
 }
