@@ -11,15 +11,10 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-const (
-	// blockedGrace is how long a publish in flight still waits for its confirm
-	// once the broker has blocked the connection: what the broker had read
-	// before is confirmed by then, the rest may wait for as long as the alarm.
-	blockedGrace = 100 * time.Millisecond
-	// evictAfter is the number of confirm timeouts in a row on one channel after
-	// which its connection is taken for dead.
-	evictAfter = 3
-)
+// blockedGrace is how long a publish in flight still waits for its confirm once
+// the broker has blocked the connection: what the broker had read before is
+// confirmed by then, the rest may wait for as long as the alarm.
+const blockedGrace = 100 * time.Millisecond
 
 // confirmChannel is an AMQP channel in confirm mode that many callers share:
 // each writes its message in turn, under the library's lock, and all wait for
@@ -29,11 +24,16 @@ type confirmChannel struct {
 	session *session
 	ch      *amqp.Channel
 	lost    <-chan *amqp.Error // receives or closes when the channel is closed
-	evicted func()
+	// patience is how long the broker may leave all publishes unconfirmed before
+	// the connection is taken for dead and evicted.
+	patience time.Duration
+	evicted  func()
 
 	inFlight atomic.Int64
-	timeouts atomic.Int64  // confirm timeouts in a row
 	sequence atomic.Uint64 // numbers the publishes, for their correlation ids
+	// waitingSince is when the first publish was written since the last confirm,
+	// in nanoseconds of the Unix epoch; zero after a confirm.
+	waitingSince atomic.Int64
 
 	mu      sync.Mutex
 	returns <-chan amqp.Return
@@ -41,11 +41,12 @@ type confirmChannel struct {
 }
 
 // openConfirmChannel opens a channel that can hold maxInFlight publishes.
-func openConfirmChannel(ctx context.Context, s *session, maxInFlight int, evicted func()) (*confirmChannel, error) {
+func openConfirmChannel(ctx context.Context, s *session, maxInFlight int, patience time.Duration, evicted func()) (*confirmChannel, error) {
 	c := &confirmChannel{
-		session: s,
-		evicted: evicted,
-		pending: make(map[string]bool),
+		session:  s,
+		patience: patience,
+		evicted:  evicted,
+		pending:  make(map[string]bool),
 	}
 	err := s.call(ctx, func() (err error) {
 		if c.ch, err = s.conn.Channel(); err != nil {
@@ -78,6 +79,7 @@ func (c *confirmChannel) publish(ctx context.Context, m *Message) error {
 	id := strconv.FormatUint(c.sequence.Add(1), 36)
 	c.expect(id)
 	defer c.forget(id)
+	c.waitingSince.CompareAndSwap(0, time.Now().UnixNano())
 	dc, err := c.ch.PublishWithDeferredConfirm(m.Exchange, m.RoutingKey, true, false, m.publishing(id))
 	if err != nil {
 		// Some of it may have been written.
@@ -92,7 +94,7 @@ func (c *confirmChannel) await(ctx context.Context, dc *amqp.DeferredConfirmatio
 	for {
 		select {
 		case <-dc.Done():
-			c.timeouts.Store(0)
+			c.waitingSince.Store(0)
 			return c.classify(dc.Acked(), id)
 		case <-blocked:
 			blocked = nil
@@ -100,12 +102,20 @@ func (c *confirmChannel) await(ctx context.Context, dc *amqp.DeferredConfirmatio
 		case <-graceOver:
 			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ErrBlocked)
 		case <-ctx.Done():
-			if c.timeouts.Add(1) == evictAfter {
-				c.evicted()
-				c.session.kill()
-			}
+			c.evictIfSilent()
 			return fmt.Errorf("%w: no confirm: %w", ErrOutcomeUnknown, context.Cause(ctx))
 		}
+	}
+}
+
+// evictIfSilent closes a connection on which nothing is confirmed any more. A
+// broker that stalls for a while answers again, and a connection that is
+// closed over it makes everything in flight a duplicate.
+func (c *confirmChannel) evictIfSilent() {
+	since := c.waitingSince.Load()
+	if since != 0 && time.Since(time.Unix(0, since)) >= c.patience && !c.session.isClosed() {
+		c.evicted()
+		c.session.kill()
 	}
 }
 

@@ -25,6 +25,8 @@ type Connection struct {
 
 	// redeclare asks Run to declare the topology again.
 	redeclare chan struct{}
+	// drift is what differed at the last declaration, by name. Run alone uses it.
+	drift map[string]string
 
 	mu      sync.Mutex
 	current *session      // nil while down
@@ -83,31 +85,51 @@ func (c *Connection) keep(ctx context.Context, url string) error {
 	defer c.set(nil)
 	c.metrics.connects.Inc()
 	c.logger.Info("connected", "broker", hostOf(url))
+	asked := c.redeclare
+	var pauseOver <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.closed:
 			return fmt.Errorf("connection lost: %w", s.err)
-		case <-c.redeclare:
+		case <-asked:
 			if err := c.declare(ctx, s); err != nil {
 				return err
 			}
 			c.logger.Info("topology declared again")
+			asked, pauseOver = nil, time.After(redeclarePause)
+		case <-pauseOver:
+			asked, pauseOver = c.redeclare, nil
 		}
 	}
 }
 
+// redeclarePause is the least time between two declarations that were asked for.
+const redeclarePause = time.Second
+
 func (c *Connection) declare(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
-	for _, name := range c.topology.names() {
-		c.metrics.drift.WithLabelValues(name).Set(0)
-	}
-	return c.topology.declare(ctx, s, func(name string, refused *amqp.Error) {
-		c.metrics.drift.WithLabelValues(name).Set(1)
-		c.logger.Error("exists with other arguments, left as it is", "name", name, "difference", refused.Reason)
+	drift := make(map[string]string)
+	err := c.topology.declare(ctx, s, func(name string, refused *amqp.Error) {
+		drift[name] = refused.Reason
+		if c.drift[name] != refused.Reason {
+			c.logger.Error("cannot be declared as it should be, used as it is", "name", name, "difference", refused.Reason)
+		}
 	})
+	if err != nil {
+		return err
+	}
+	c.drift = drift
+	for _, name := range c.topology.names() {
+		differs := 0.0
+		if drift[name] != "" {
+			differs = 1
+		}
+		c.metrics.drift.WithLabelValues(name).Set(differs)
+	}
+	return nil
 }
 
 // Redeclare asks for the topology to be declared again, because a part of it

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
+	"github.com/twinlane/twinlane/internal/service"
 )
 
 // A stopped broker leaves its sockets open. Bodies of 64 KiB fill them, so
@@ -202,7 +206,8 @@ func TestUnknownOutcomeIsPublishedAgain(t *testing.T) {
 	require.Equal(t, map[string]int{"m": 1}, ids(t, url, queue, 1), "and has it again, under the same id")
 }
 
-// Confirms that stay away on a connection that seems alive get it replaced.
+// Confirms that stay away for long on a connection that seems alive get it
+// replaced; a stall that is just longer than the confirm timeout does not.
 func TestSilentConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
 	url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
@@ -210,7 +215,22 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 	proxy := rabbittest.StartProxy(t, url)
 	conn := connectTo(proxy.URL())
 	conn.Heartbeat = time.Minute // so that only the confirms can tell
-	p := startPublisher(t, rabbitmq.PublisherConfig{Channels: 1, ConfirmTimeout: 200 * time.Millisecond}, conn, oneQueue(queue, nil)).usable(t, 1)
+	timeout := 500 * time.Millisecond
+	p := startPublisher(t, rabbitmq.PublisherConfig{Channels: 1, ConfirmTimeout: timeout}, conn, oneQueue(queue, nil)).usable(t, 1)
+
+	proxy.Pause(rabbittest.ToClient)
+	var stalled []rabbitmq.Message
+	for _, id := range numbered("stalled", 20) {
+		stalled = append(stalled, message(queue, id))
+	}
+	for _, err := range outcomes(p, stalled...) {
+		require.ErrorIs(t, err, rabbitmq.ErrOutcomeUnknown)
+	}
+	require.Zero(t, p.metric(t, "publisher_evictions_total"), "20 timeouts at once are one stall")
+	proxy.Resume()
+	require.Eventually(t, func() bool { return p.Publish(t.Context(), message(queue, "again")) == nil }, patience, 5*time.Millisecond)
+	require.InDelta(t, 1, p.metric(t, "amqp_connects_total"), 0)
+
 	proxy.Pause(rabbittest.ToClient)
 	require.Eventually(t, func() bool {
 		require.Error(t, p.Publish(t.Context(), message(queue, "m")))
@@ -219,6 +239,24 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 	proxy.Drop()
 	proxy.Resume()
 	require.Eventually(t, func() bool { return p.Publish(t.Context(), message(queue, "after")) == nil }, patience, 5*time.Millisecond)
+}
+
+// What is missing is asked for at each publish, and declared once a second.
+func TestRedeclarationIsPaced(t *testing.T) {
+	t.Parallel()
+	url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
+	var logged lockedBuffer
+	reg := prometheus.NewRegistry()
+	p, err := rabbitmq.NewPublisher(rabbitmq.PublisherConfig{}, connectTo(url), rabbitmq.Topology{}, reg, service.NewLogger(&logged, slog.LevelInfo))
+	require.NoError(t, err)
+	background(t, p.Run)
+	publisher{Publisher: p, reg: reg}.usable(t, 4)
+	began := time.Now()
+	for range 200 {
+		require.ErrorIs(t, p.Publish(t.Context(), message(queue+".missing", "m")), rabbitmq.ErrUnroutable)
+	}
+	most := 1 + int(time.Since(began)/time.Second)
+	require.LessOrEqual(t, strings.Count(logged.String(), "topology declared again"), most+1)
 }
 
 // A peer that accepts connections and never says a word must not hold Run.

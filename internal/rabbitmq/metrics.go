@@ -37,7 +37,7 @@ func newConnectionMetrics(reg prometheus.Registerer, name string) *connectionMet
 			Name: "amqp_connection_failures_total", Help: "Failed dials and lost connections.",
 		}),
 		drift: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "amqp_topology_drift", Help: "Queues and exchanges that exist with other arguments than declared: 1 each.",
+			Name: "amqp_topology_drift", Help: "Queues and exchanges that exist with other arguments or may not be declared by this user: 1 each.",
 		}, []string{"name"}),
 	}
 }

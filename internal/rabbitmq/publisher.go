@@ -146,7 +146,11 @@ func (p *Publisher) keepChannel(ctx context.Context, c *Connection) error {
 func (p *Publisher) openChannel(ctx context.Context, c *Connection, s *session) (*confirmChannel, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
-	return openConfirmChannel(ctx, s, p.cfg.MaxInFlight, func() {
+	shared := p.cfg.MaxInFlight
+	if p.cfg.Strategy == StrategyExclusive || p.cfg.Strategy == StrategyPerRequest {
+		shared = 1
+	}
+	return openConfirmChannel(ctx, s, shared, 2*p.cfg.ConfirmTimeout, func() {
 		p.metrics.evictions.Inc()
 		p.logger.Warn("confirms stay away, connection closed")
 	})
@@ -273,7 +277,7 @@ func (p *Publisher) waitForChannel(ctx context.Context, wait time.Duration) (*co
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	ch, err := p.pool.acquire(ctx)
-	if down := p.connected(); err != nil && down != nil {
+	if down := p.Ready(); err != nil && down != nil {
 		return nil, down
 	}
 	return ch, err

@@ -144,11 +144,14 @@ func (s *session) call(ctx context.Context, rpc func() error) error {
 }
 
 // close says goodbye to the broker, and hangs up where it does not answer
-// within timeout, whether or not ctx has ended.
+// within timeout, whether or not ctx has ended. A broker that blocks the
+// connection would not read it.
 func (s *session) close(ctx context.Context, timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	defer cancel()
-	_ = s.call(ctx, s.conn.Close) // an error only says that it was closed already
+	if !s.isBlocked() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+		defer cancel()
+		_ = s.call(ctx, s.conn.Close) // an error only says that it was closed already
+	}
 	s.kill()
 	<-s.closed
 }

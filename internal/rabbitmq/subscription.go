@@ -16,8 +16,10 @@ import (
 	"github.com/twinlane/twinlane/internal/service"
 )
 
-// maxPrefetch is the largest prefetch of one channel.
-const maxPrefetch = 500
+// maxPrefetch is the largest prefetch of one channel. It is large, because when
+// a process dies the broker gives the messages of its first channel to its
+// other ones, and each such hop counts towards the limit of deliveries.
+const maxPrefetch = 10_000
 
 // SubscriptionConfig says what to consume.
 type SubscriptionConfig struct {

@@ -2,8 +2,12 @@ package rabbitmq_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -74,12 +78,19 @@ func TestSubscriptionPrefetchSpansChannels(t *testing.T) {
 	url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
 	deleteAfter(t, url, queue)
 	var in inbox
-	sub := subscribe(t, url, queue, 1001, in.put)
-	require.Eventually(t, func() bool { return metric(t, sub.reg, "subscription_channels_open") == 3 }, patience, 5e6)
-	send(t, url, queue, numbered("m", 1100)...)
-	held := in.take(t, 1001)
-	require.Len(t, held, 1001, "no more than the prefetch")
-	require.InDelta(t, 1001, metric(t, sub.reg, "subscription_unsettled_deliveries"), 0)
+	sub := subscribe(t, url, queue, 10_001, in.put)
+	require.Eventually(t, func() bool { return metric(t, sub.reg, "subscription_channels_open") == 2 }, patience, 5*time.Millisecond)
+	p := startPublisher(t, rabbitmq.PublisherConfig{AcquireWait: patience, ConfirmTimeout: patience}, connectTo(url), rabbitmq.Topology{}).usable(t, 4)
+	var messages []rabbitmq.Message
+	for _, id := range numbered("m", 10_100) {
+		messages = append(messages, message(queue, id))
+	}
+	for _, err := range outcomes(p, messages...) {
+		require.NoError(t, err)
+	}
+	held := in.take(t, 10_001)
+	require.Len(t, held, 10_001, "no more than the prefetch")
+	require.InDelta(t, 10_001, metric(t, sub.reg, "subscription_unsettled_deliveries"), 0)
 	for _, d := range held {
 		require.NoError(t, d.Ack(false))
 	}
@@ -126,7 +137,7 @@ func TestSubscriptionReturnsAfterTheQueueWasDeleted(t *testing.T) {
 	require.NoError(t, after[0].Ack(false))
 	require.NoError(t, before[0].Ack(false), "the old channel stays open for what was handed over")
 	require.InDelta(t, 1, metric(t, sub.reg, "amqp_connects_total"), 0)
-	require.InDelta(t, 1, metric(t, sub.reg, "subscription_losses_total"), 0)
+	require.GreaterOrEqual(t, metric(t, sub.reg, "subscription_losses_total"), 1.0)
 }
 
 // Under the library's own recovery the late ack would settle another message,
@@ -181,6 +192,7 @@ func TestTasksTopology(t *testing.T) {
 	node := rabbittest.Start(t)
 	p := startPublisher(t, rabbitmq.PublisherConfig{}, connectTo(node.URL()), rabbitmq.Tasks()).usable(t, 4)
 	require.Zero(t, p.metric(t, "amqp_topology_drift"))
+	requireArguments(t, node)
 	retry := rabbitmq.RetrySteps()[0]
 	require.NoError(t, p.Publish(t.Context(), message(retry.Queue, "retried")))
 	require.Equal(t, map[string]int{"retried": 1}, ids(t, node.URL(), "tasks.v1", 1), "a retry step leads back to the tasks")
@@ -203,6 +215,94 @@ func TestTasksTopology(t *testing.T) {
 		require.NoError(t, conn.Close())
 	}
 	require.Equal(t, map[string]int{"crashing": 1}, ids(t, node.URL(), "tasks.v1.dlq", 1))
+}
+
+// requireArguments holds the arguments on which "never lost" rests, as the
+// broker has them.
+func requireArguments(t *testing.T, node *rabbittest.Node) {
+	t.Helper()
+	out, err := node.Ctl(t.Context(), "list_queues", "--formatter", "json", "name", "durable", "arguments")
+	require.NoError(t, err)
+	var queues []struct {
+		Name      string          `json:"name"`
+		Durable   bool            `json:"durable"`
+		Arguments json.RawMessage `json:"arguments"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &queues))
+	got := make(map[string]map[string]any)
+	for _, q := range queues {
+		require.True(t, q.Durable, q.Name)
+		got[q.Name] = arguments(t, q.Arguments)
+	}
+	quorum := func(more map[string]any) map[string]any {
+		args := map[string]any{"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+		maps.Copy(args, more)
+		return args
+	}
+	retry := func(ms float64) map[string]any {
+		return quorum(map[string]any{
+			"x-message-ttl": ms, "x-dead-letter-strategy": "at-least-once",
+			"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "tasks.v1",
+		})
+	}
+	require.Equal(t, map[string]map[string]any{
+		"tasks.v1": quorum(map[string]any{
+			"x-delivery-limit": 20.0, "x-dead-letter-strategy": "at-least-once", "x-dead-letter-exchange": "tasks.v1.dead",
+		}),
+		"tasks.v1.dlq":       quorum(map[string]any{"x-delivery-limit": 1e6}),
+		"tasks.v1.retry.1s":  retry(1000),
+		"tasks.v1.retry.5s":  retry(5000),
+		"tasks.v1.retry.30s": retry(30_000),
+	}, got)
+}
+
+// arguments reads a queue's arguments, which some versions print as an object
+// and others as a list of name, type and value.
+func arguments(t *testing.T, raw json.RawMessage) map[string]any {
+	t.Helper()
+	got := make(map[string]any)
+	if json.Unmarshal(raw, &got) == nil {
+		return got
+	}
+	var triples [][3]any
+	require.NoError(t, json.Unmarshal(raw, &triples), "%s", raw)
+	for _, triple := range triples {
+		got[fmt.Sprint(triple[0])] = triple[2]
+	}
+	return got
+}
+
+// With a policy on its length, the queue of the real topology refuses what it
+// has no room for, and drops nothing that it has confirmed.
+func TestFullTaskQueueRefuses(t *testing.T) {
+	t.Parallel()
+	node := rabbittest.Start(t)
+	p := startPublisher(t, rabbitmq.PublisherConfig{}, connectTo(node.URL()), rabbitmq.Tasks()).usable(t, 4)
+	require.NoError(t, node.SetPolicy(t.Context(), "short", "^tasks\\.v1$", map[string]any{"max-length": 10}))
+	accepted := 0
+	require.Eventually(t, func() bool {
+		err := p.Publish(t.Context(), message("tasks.v1", "m"))
+		if err == nil {
+			accepted++
+			return false
+		}
+		require.ErrorIs(t, err, rabbitmq.ErrNacked)
+		return true
+	}, patience, time.Millisecond)
+	require.Equal(t, map[string]int{"m": accepted}, ids(t, node.URL(), "tasks.v1", accepted))
+}
+
+// A user without the right to declare works on what operators have declared.
+func TestTopologyOfOperatorsIsUsed(t *testing.T) {
+	t.Parallel()
+	node := rabbittest.Start(t)
+	startPublisher(t, rabbitmq.PublisherConfig{}, connectTo(node.URL()), oneQueue("q", nil)).usable(t, 4)
+	_, err := node.Ctl(t.Context(), "set_permissions", "twinlane", "^$", ".*", ".*")
+	require.NoError(t, err)
+	p := startPublisher(t, rabbitmq.PublisherConfig{}, connectTo(node.URL()), oneQueue("q", nil)).usable(t, 4)
+	require.InDelta(t, 1, p.metric(t, "amqp_topology_drift", "q"), 0)
+	require.NoError(t, p.Publish(t.Context(), message("q", "m")))
+	require.Equal(t, map[string]int{"m": 1}, ids(t, node.URL(), "q", 1))
 }
 
 func TestParseURLs(t *testing.T) {

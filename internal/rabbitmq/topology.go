@@ -107,8 +107,9 @@ func (t Topology) names() []string {
 	return names
 }
 
-// declare declares the topology on channels of its own. A queue or exchange
-// that exists with other properties is reported to drift and left as it is.
+// declare declares the topology on channels of its own. What exists with other
+// properties, or may not be declared by this user, is reported to drift and
+// left as it is.
 func (t Topology) declare(ctx context.Context, s *session, drift func(name string, err *amqp.Error)) error {
 	d := declarer{session: s, drift: drift}
 	for _, e := range t.Exchanges {
@@ -152,7 +153,7 @@ func (d *declarer) do(ctx context.Context, name string, declare func(*amqp.Chann
 		return declare(d.ch)
 	})
 	refused, ok := errors.AsType[*amqp.Error](err)
-	if ok && refused.Code == amqp.PreconditionFailed {
+	if ok && (refused.Code == amqp.PreconditionFailed || refused.Code == amqp.AccessRefused) {
 		d.ch = nil
 		d.drift(name, refused)
 		return
