@@ -14,13 +14,15 @@ import (
 	"github.com/twinlane/twinlane/gateway/internal/workerclient"
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/task"
 )
 
 // config is the whole configuration. Every value is a flag and a variable of
 // the environment; the flag wins.
 type config struct {
-	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" group:"Servers" placeholder:"HOST:PORT" help:"Address of the API; port 0 takes a free one. Default ${default}."`
-	AdminAddr string `env:"ADMIN_ADDR" default:"127.0.0.1:8081" group:"Servers" placeholder:"HOST:PORT" help:"Address of /metrics, /livez, /readyz and /debug/pprof/. Default ${default}."`
+	HTTPAddr     string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" group:"Servers" placeholder:"HOST:PORT" help:"Address of the API; port 0 takes a free one. Default ${default}."`
+	AdminAddr    string `env:"ADMIN_ADDR" default:"127.0.0.1:8081" group:"Servers" placeholder:"HOST:PORT" help:"Address of /metrics, /livez, /readyz and /debug/pprof/. Default ${default}."`
+	MaxBodyBytes int64  `env:"MAX_BODY_BYTES" default:"33554432" group:"Servers" placeholder:"BYTES" help:"What the bodies of all requests in flight may have together, ${min_body_bytes} to ${max_body_bytes}; a request that does not fit is answered with 429. Default ${default}, 32 MiB."`
 
 	WorkerURL       string        `name:"worker-url" env:"WORKER_URL" default:"http://127.0.0.1:8090" group:"Sync lane" placeholder:"URL" help:"Base URL of the worker. Default ${default}."`
 	SyncMaxInFlight int           `env:"SYNC_MAX_IN_FLIGHT" default:"1024" group:"Sync lane" placeholder:"N" help:"Calls to the worker in flight, 1 to ${max_sync_in_flight}; one more is answered with 503. Default ${default}."`
@@ -37,12 +39,18 @@ type config struct {
 	LogLevel       string        `env:"LOG_LEVEL" default:"info" group:"Process" placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default ${default}."`
 	FaultInjection bool          `env:"FAULT_INJECTION" group:"Process" negatable:"" help:"Let clients ask for failures with the field fail. Default false."`
 	DrainDelay     time.Duration `env:"DRAIN_DELAY" default:"0s" group:"Process" placeholder:"DURATION" help:"On stop, how long to serve on while /readyz says no, 0s to 5m. Default ${default}."`
-	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to ${max_shutdown_grace}. Default ${default}. A stop takes DRAIN_DELAY + SHUTDOWN_GRACE + 2 x PUBLISH_CONFIRM_TIMEOUT + 3s at most."`
+	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to ${max_shutdown_grace}. Default ${default}. A publish under way gets its confirm in any case. A stop takes DRAIN_DELAY + the longer of SHUTDOWN_GRACE and PUBLISH_CONFIRM_TIMEOUT + 2 x PUBLISH_CONFIRM_TIMEOUT + 3s at most."`
 }
 
 // maxSyncInFlight is the upper bound of SYNC_MAX_IN_FLIGHT. Those of the async
 // lane are the publisher's.
 const maxSyncInFlight = 65_536
+
+// minBodyBytes has room for one request of the largest size.
+const (
+	minBodyBytes = task.MaxRequestBytes
+	maxBodyBytes = 1 << 30
+)
 
 // bounds are the values that the help texts above name in ${…}.
 func bounds() kong.Vars {
@@ -52,6 +60,8 @@ func bounds() kong.Vars {
 		"max_channels":       strconv.Itoa(rabbitmq.MaxChannels),
 		"max_in_flight":      strconv.Itoa(rabbitmq.MaxInFlight),
 		"max_shutdown_grace": service.MaxShutdownGrace.String(),
+		"min_body_bytes":     strconv.Itoa(minBodyBytes),
+		"max_body_bytes":     strconv.Itoa(maxBodyBytes),
 	}
 }
 
@@ -116,6 +126,7 @@ func (c *config) validate() error {
 		service.Between("PUBLISH_ACQUIRE_WAIT", c.PublishAcquireWait, time.Millisecond, 10*time.Second),
 		service.Between("PUBLISH_CONFIRM_TIMEOUT", c.PublishConfirmTimeout, 10*time.Millisecond, time.Minute),
 		level,
+		service.Between("MAX_BODY_BYTES", c.MaxBodyBytes, minBodyBytes, maxBodyBytes),
 		service.Between("DRAIN_DELAY", c.DrainDelay, 0, 5*time.Minute),
 		service.Between("SHUTDOWN_GRACE", c.ShutdownGrace, 0, service.MaxShutdownGrace),
 	)
@@ -156,7 +167,11 @@ func (c *config) publisher() rabbitmq.PublisherConfig {
 	}
 }
 
+// grace is how long requests in flight may take on a stop: a publish that is
+// under way always gets its confirm.
+func (c *config) grace() time.Duration { return max(c.ShutdownGrace, c.PublishConfirmTimeout) }
+
 // stopTime is how long a stop may take in all.
 func (c *config) stopTime() time.Duration {
-	return c.DrainDelay + c.ShutdownGrace + answerMargin + 2*c.PublishConfirmTimeout + adminGrace + time.Second
+	return c.DrainDelay + c.grace() + answerMargin + 2*c.PublishConfirmTimeout + adminGrace + time.Second
 }

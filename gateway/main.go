@@ -70,6 +70,7 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 		Publisher:      publisher,
 		Worker:         worker,
 		FaultInjection: cfg.FaultInjection,
+		MaxBodyBytes:   cfg.MaxBodyBytes,
 		Registerer:     registerer,
 		Logger:         logger,
 	})
@@ -88,7 +89,7 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 		return err
 	}
 	admin := service.NewHTTPServer(adminListener, service.AdminHandler(registry, readiness.Ready), service.AdminWriteTimeout, adminGrace, logger)
-	server := service.NewHTTPServer(httpListener, api, cfg.SyncTimeout+writeMargin, cfg.ShutdownGrace+answerMargin, logger)
+	server := service.NewHTTPServer(httpListener, api, max(cfg.SyncTimeout, cfg.PublishConfirmTimeout)+writeMargin, cfg.grace()+answerMargin, logger)
 	logger.Info("listening", "server", "admin", "addr", admin.Addr())
 	logger.Info("listening", "server", "http", "addr", server.Addr())
 
@@ -103,8 +104,8 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 }
 
 const (
-	// writeMargin is what a request may take beside its call to the worker:
-	// most of it is the time a client has to send its body.
+	// writeMargin is what a request may take beside its call to the worker or
+	// its publish: most of it is the time a client has to send its body.
 	writeMargin = 20 * time.Second
 	// answerMargin is the time to answer the requests that outlast the grace.
 	answerMargin = time.Second

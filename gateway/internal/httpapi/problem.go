@@ -60,6 +60,7 @@ func problems() []problem {
 	none := header{}
 	closing := header{"Connection", "close"} // the rest of the body is not worth reading
 	workerFailed := kind{"worker-failed", "The worker failed"}
+	overloaded := kind{"overloaded", "Too many tasks are being handed in"}
 	return []problem{
 		{is(errNotFound), 404, shared(task.ProblemNotFound), none, errorText},
 		{is(errMethodNotAllowed), 405, shared(task.ProblemMethodNotAllowed), none, errorText},
@@ -71,6 +72,7 @@ func problems() []problem {
 		{as[*task.FieldError], 422, shared(task.ProblemInvalidField), none, errorText},
 		{is(errNoFaults), 422, kind{"fault-injection-off", "Fault injection is off"}, none, "the field fail is honoured only where FAULT_INJECTION is on"},
 
+		{is(errBodiesFull), 429, overloaded, retryAfter("1"), "requests in flight hold as many bytes as allowed; the task was not accepted"},
 		{is(workerclient.ErrSaturated), 503, shared(task.ProblemWorkerBusy), retryAfter("1"), "as many synchronous requests as allowed are in flight"},
 		{is(workerclient.ErrBusy), 503, shared(task.ProblemWorkerBusy), retryAfter("1"), "it has no room for the task"},
 		{is(workerclient.ErrUnavailable), 503, kind{"worker-unavailable", "The worker is not reachable"}, retryAfter("2"), "the task was not started"},
@@ -82,7 +84,7 @@ func problems() []problem {
 
 		// First, because the second attempt of a publish may have been refused as below, which says nothing about the first.
 		{is(rabbitmq.ErrOutcomeUnknown), 503, kind{"outcome-unknown", "The broker did not confirm in time"}, retryAfter("5"), "the task may have been accepted or not"},
-		{is(rabbitmq.ErrSaturated), 429, kind{"overloaded", "Too many tasks are being handed in"}, retryAfter("1"), "as many publishes as allowed are in flight; the task was not accepted"},
+		{is(rabbitmq.ErrSaturated), 429, overloaded, retryAfter("1"), "as many publishes as allowed are in flight; the task was not accepted"},
 		{is(rabbitmq.ErrNacked), 429, kind{"queue-full", "The queue is full"}, retryAfter("5"), "the broker refused the task; it was not accepted"},
 		{is(rabbitmq.ErrBlocked), 503, kind{"broker-blocked", "The broker takes no tasks"}, retryAfter("5"), "it is short of memory or disk; the task was not accepted"},
 		{is(rabbitmq.ErrUnavailable), 503, kind{"broker-unavailable", "The broker is not reachable"}, retryAfter("2"), "the task was not accepted"},

@@ -6,6 +6,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
@@ -38,14 +40,21 @@ type Config struct {
 	Worker    Worker
 	// FaultInjection lets clients ask for failures.
 	FaultInjection bool
-	Registerer     prometheus.Registerer
-	Logger         *slog.Logger
+	// MaxBodyBytes bounds the bodies of all requests in flight together. Zero
+	// stands for DefaultMaxBodyBytes.
+	MaxBodyBytes int64
+	Registerer   prometheus.Registerer
+	Logger       *slog.Logger
 }
+
+// DefaultMaxBodyBytes has room for 128 of the largest requests.
+const DefaultMaxBodyBytes = 128 * task.MaxRequestBytes
 
 type api struct {
 	publisher      Publisher
 	worker         Worker
 	faultInjection bool
+	bodies         *semaphore.Weighted
 	logger         *slog.Logger
 	metrics        *metrics
 	problems       []problem
@@ -57,6 +66,7 @@ func New(cfg Config) (http.Handler, error) {
 		publisher:      cfg.Publisher,
 		worker:         cfg.Worker,
 		faultInjection: cfg.FaultInjection,
+		bodies:         semaphore.NewWeighted(cmp.Or(cfg.MaxBodyBytes, DefaultMaxBodyBytes)),
 		logger:         service.OrDiscard(cfg.Logger).With("component", "httpapi"),
 		problems:       problems(),
 	}
@@ -92,8 +102,8 @@ type route struct {
 // routes is the one list of what the API serves.
 func (a *api) routes() []route {
 	return []route{
-		{http.MethodPost, "/v1/sync", a.sync, []int{200, 400, 408, 413, 415, 422, 500, 502, 503, 504}},
-		{http.MethodPost, "/v1/async", a.async, []int{202, 400, 408, 413, 415, 422, 429, 500, 503}},
+		{http.MethodPost, "/v1/sync", a.admit(a.sync), []int{200, 400, 408, 413, 415, 422, 429, 500, 502, 503, 504}},
+		{http.MethodPost, "/v1/async", a.admit(a.async), []int{202, 400, 408, 413, 415, 422, 429, 500, 503}},
 		{http.MethodGet, "/openapi.yaml", serveOpenAPI, []int{200, 500}},
 		{http.MethodHead, "/openapi.yaml", serveOpenAPI, []int{200, 500}},
 	}
