@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,9 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	large := `{"action":"delay","payload":"` + strings.Repeat("x", task.MaxRequestBytes-100) + `"}`
 	publisher := &fakePublisher{release: make(chan struct{})}
 	api := start(t, Config{Publisher: publisher, MaxBodyBytes: int64(len(large) + len(small))})
+	api.Client().Timeout = 10 * time.Second
+	release := sync.OnceFunc(func() { close(publisher.release) })
+	t.Cleanup(release) // or a request that should have been refused would keep the server
 
 	answers := make(chan int, 2)
 	send := func(body string) {
@@ -45,7 +49,7 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	require.Equal(t, "overloaded", codeOf(refused.problem(t)))
 	require.Equal(t, http.StatusTooManyRequests, api.post(t, "/v1/sync", small).status)
 
-	close(publisher.release)
+	release()
 	require.Equal(t, http.StatusAccepted, <-answers)
 	require.Equal(t, http.StatusAccepted, <-answers)
 	require.Eventually(t, inFlight(0), 10*time.Second, time.Millisecond)
