@@ -30,10 +30,7 @@ const toolPatience = 5 * time.Second
 // withQueue connects, calls f and disconnects. A tool declares no queue: a
 // broker without them is to be seen as it is.
 func (f brokerFlags) withQueue(ctx context.Context, std streams, do func(ctx context.Context, q *dlq.Queue) error) error {
-	cfg, err := f.connection("worker-dlq")
-	if err != nil {
-		return err
-	}
+	cfg := f.connection("worker-dlq")
 	conn, err := rabbitmq.NewConnection(cfg, rabbitmq.Topology{}, prometheus.NewRegistry(), toolLogger(std))
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -43,10 +40,7 @@ func (f brokerFlags) withQueue(ctx context.Context, std streams, do func(ctx con
 
 // withPublisher does the same with a publisher.
 func (f brokerFlags) withPublisher(ctx context.Context, std streams, do func(ctx context.Context, p *rabbitmq.Publisher) error) error {
-	cfg, err := f.connection("worker-dlq-publish")
-	if err != nil {
-		return err
-	}
+	cfg := f.connection("worker-dlq-publish")
 	one := rabbitmq.PublisherConfig{Channels: 1, MaxInFlight: 1, AcquireWait: toolPatience}
 	publisher, err := rabbitmq.NewPublisher(one, cfg, rabbitmq.Topology{}, prometheus.NewRegistry(), toolLogger(std))
 	if err != nil {

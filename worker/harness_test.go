@@ -54,21 +54,27 @@ func (l *logLines) String() string {
 	return l.text.String()
 }
 
-// addresses waits for the line that says where a worker listens.
+// addresses waits for the lines that say where a worker listens.
 func (l *logLines) addresses(t *testing.T) (httpAddr, adminAddr string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		for lines := bufio.NewScanner(strings.NewReader(l.String())); lines.Scan(); {
 			var line struct {
-				HTTP  string `json:"http_addr"`
-				Admin string `json:"admin_addr"`
+				Msg    string `json:"msg"`
+				Server string `json:"server"`
+				Addr   string `json:"addr"`
 			}
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.HTTP != "" {
-				httpAddr, adminAddr = line.HTTP, line.Admin
-				return true
+			if json.Unmarshal(lines.Bytes(), &line) != nil || line.Msg != "listening" {
+				continue
+			}
+			switch line.Server {
+			case "http":
+				httpAddr = line.Addr
+			case "admin":
+				adminAddr = line.Addr
 			}
 		}
-		return false
+		return httpAddr != "" && adminAddr != ""
 	}, brokertest.Patience, brokertest.Interval, "%s", l)
 	return httpAddr, adminAddr
 }
@@ -126,37 +132,51 @@ func startWorker(t *testing.T, v brokertest.VHost, to *target, more ...string) *
 	}, more...)...)
 }
 
-// target is where the http action goes: it notes which tasks were done.
+// target is where the http action goes: it notes which tasks were begun, and
+// which were done.
 type target struct {
 	*httptest.Server
-	mu   sync.Mutex
-	done map[string]int
+	mu          sync.Mutex
+	begun, done map[string]int
 }
 
 func newTarget(t *testing.T) *target {
 	t.Helper()
-	to := &target{done: make(map[string]int)}
+	to := &target{begun: make(map[string]int), done: make(map[string]int)}
 	to.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		// Noted after a wait, as work is done at its end.
+		id := r.Header.Get("Idempotency-Key")
+		to.note(to.begun, id)
+		// Done after a wait, as work is at its end.
 		timer := time.NewTimer(50 * time.Millisecond)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
+			to.note(to.done, id)
 		case <-r.Context().Done():
-			return
 		}
-		to.mu.Lock()
-		defer to.mu.Unlock()
-		to.done[r.Header.Get("Idempotency-Key")]++
 	}))
 	t.Cleanup(to.Close)
 	return to
 }
 
+func (to *target) note(counts map[string]int, id string) {
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	counts[id]++
+}
+
+// counts is how often each task was done.
 func (to *target) counts() map[string]int {
 	to.mu.Lock()
 	defer to.mu.Unlock()
 	return maps.Clone(to.done)
+}
+
+// begunCounts is how often each task was begun.
+func (to *target) begunCounts() map[string]int {
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	return maps.Clone(to.begun)
 }
 
 // publish puts a task into the queue, as a gateway does.

@@ -26,37 +26,44 @@ type streams struct {
 	err io.Writer
 }
 
-// run executes the command that args name and returns the exit code: 0, 1 for
-// a failure, 2 for arguments or settings that are wrong.
+// The exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // arguments or settings are wrong
+)
+
+// run executes the command that args name and returns the exit code.
 func run(ctx context.Context, args []string, std streams) int {
 	var c cli
-	exit := -1
+	helped := false
 	parser, err := kong.New(
 		&c,
 		kong.Name("worker"),
-		kong.Description("Does the tasks of Twinlane, and handles dead letters. Every setting is a flag and an environment variable: see worker serve --help."),
+		kong.Description("Does the tasks of Twinlane, and handles dead letters. Every setting of serve is a flag and an environment variable: see worker serve --help."),
 		kong.Writers(std.out, std.err),
-		kong.Exit(func(code int) { exit = code }), // of --help
+		kong.Exit(func(int) { helped = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
+		bounds(),
 	)
 	if err != nil {
-		return fail(std.err, 1, err)
+		return fail(std, exitFailed, err.Error())
 	}
 	command, err := parser.Parse(args)
-	if exit >= 0 {
-		return exit
+	if helped {
+		return exitOK
 	}
 	if err != nil {
-		return fail(std.err, 2, err)
+		return fail(std, exitUsage, err.Error()+"\nSee worker --help.")
 	}
 	if err := command.Run(); err != nil {
-		return fail(std.err, 1, err)
+		return fail(std, exitFailed, err.Error())
 	}
-	return 0
+	return exitOK
 }
 
-func fail(w io.Writer, code int, err error) int {
-	_, _ = fmt.Fprintf(w, "worker: %v\n", err)
+func fail(std streams, code int, why string) int {
+	_, _ = fmt.Fprintf(std.err, "worker: %s\n", why)
 	return code
 }

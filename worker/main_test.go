@@ -1,10 +1,15 @@
 package main
 
 import (
+	"log/slog"
+	"math"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/task"
 )
 
 // runWith runs the command line and returns the exit code and what it wrote.
@@ -26,6 +31,7 @@ func TestHelpIsTheReference(t *testing.T) {
 	} {
 		require.Contains(t, strings.ReplaceAll(out, "\n", " "), "($"+variable+")")
 	}
+	require.NotContains(t, out, "${", "a bound that is not filled in")
 	code, out, _ = runWith(t, "", "--help")
 	require.Zero(t, code)
 	for _, command := range []string{"serve", "health", "dlq ls", "dlq show", "dlq replay", "dlq purge"} {
@@ -40,30 +46,99 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		want string
 	}{
 		"no number":         {[]string{"--concurrency", "many"}, `--concurrency: expected a valid 64 bit int but got "many"`},
-		"too few":           {[]string{"--concurrency", "0"}, `CONCURRENCY: "0" is not allowed; allowed: 1 to 50000`},
-		"too many":          {[]string{"--sync-concurrency", "50001"}, `SYNC_CONCURRENCY: "50001" is not allowed; allowed: 1 to 50000`},
-		"attempts":          {[]string{"--max-attempts=-1"}, `MAX_ATTEMPTS: "-1" is not allowed; allowed: 1 to 100`},
+		"too few":           {[]string{"--concurrency", "0"}, `CONCURRENCY: 0 is not allowed; allowed: 1 to 50000`},
+		"too many":          {[]string{"--sync-concurrency", "50001"}, `SYNC_CONCURRENCY: 50001 is not allowed; allowed: 1 to 50000`},
+		"attempts":          {[]string{"--max-attempts=-1"}, `MAX_ATTEMPTS: -1 is not allowed; allowed: 1 to 100`},
 		"no unit":           {[]string{"--task-timeout", "90"}, `--task-timeout: expected duration but got "90"`},
-		"timeout":           {[]string{"--task-timeout", "31m"}, `TASK_TIMEOUT: "31m0s" is not allowed; allowed: 1ms to 20m0s`},
-		"default duration":  {[]string{"--default-duration", "61s"}, `DEFAULT_DURATION: "1m1s" is not allowed; allowed: 0s to 1m0s`},
-		"grace":             {[]string{"--shutdown-grace", "30s"}, `SHUTDOWN_GRACE: "30s" is not allowed; allowed: 0s to 25s`},
+		"timeout":           {[]string{"--task-timeout", "15m"}, `TASK_TIMEOUT: 15m0s is not allowed; allowed: 1ms to 14m0s`},
+		"default duration":  {[]string{"--default-duration", "61s"}, `DEFAULT_DURATION: 1m1s is not allowed; allowed: 0s to 1m0s`},
+		"grace":             {[]string{"--shutdown-grace", "30s"}, `SHUTDOWN_GRACE: 30s is not allowed; allowed: 0s to 25s`},
 		"level":             {[]string{"--log-level", "loud"}, `LOG_LEVEL: "loud" is not allowed; allowed: debug, info, warn, error`},
 		"model":             {[]string{"--executor", "threads"}, `EXECUTOR: "threads" is not allowed; allowed: goroutine, serial`},
 		"address":           {[]string{"--http-addr", "8090"}, `HTTP_ADDR: "8090" is not allowed; allowed: host:port`},
 		"admin address":     {[]string{"--admin-addr", ""}, `ADMIN_ADDR: "" is not allowed; allowed: host:port`},
 		"broker":            {[]string{"--amqp-url", "http://u:secret@h"}, `AMQP_URL: broker address 1 is not of the form`},
-		"action":            {[]string{"--http-action-url", "ftp://u:secret@h/"}, `HTTP_ACTION_URL: the value is not allowed; allowed: http://host/path`},
+		"action":            {[]string{"--http-action-url", "ftp://u:secret@h/"}, `HTTP_ACTION_URL: its value is not allowed; allowed: http://host:port`},
 		"unknown flag":      {[]string{"--colour", "red"}, `unknown flag --colour`},
+		"health":            {[]string{"health", "--admin-addr", "8091"}, `ADMIN_ADDR: "8091" is not allowed; allowed: host:port`},
+		"dlq broker":        {[]string{"dlq", "ls", "--amqp-url", "http://u:secret@h"}, `AMQP_URL: broker address 1 is not of the form`},
 		"replay everything": {[]string{"dlq", "replay"}, `say which letters to replay: --id, --reason, --since, --max or --all`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			code, _, log := runWith(t, "", tt.args...)
-			require.Equal(t, 2, code)
+			require.Equal(t, exitUsage, code)
 			require.Contains(t, log, tt.want)
 			require.NotContains(t, log, "secret")
-			require.Equal(t, 1, strings.Count(log, "\n"))
+			require.True(t, strings.HasSuffix(log, "\nSee worker --help.\n"), log)
+			require.Equal(t, 2, strings.Count(log, "\n"))
+		})
+	}
+}
+
+func TestAllWrongSettingsAreNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	code, _, log := runWith(t, "", "--log-level", "loud", "--concurrency=0", "--amqp-url=")
+	require.Equal(t, exitUsage, code)
+	for _, name := range []string{"LOG_LEVEL", "CONCURRENCY", "AMQP_URL"} {
+		require.Contains(t, log, name)
+	}
+}
+
+// TestWrongFlagsOfTheDLQAreNamed holds, for every command that has the flag,
+// what a wrong value is answered with. None of them reaches a broker.
+func TestWrongFlagsOfTheDLQAreNamed(t *testing.T) {
+	t.Parallel()
+	commands := map[string][]string{
+		"ls": {"ls"}, "show": {"show", "t-1"}, "replay": {"replay", "--all"}, "purge": {"purge"},
+	}
+	const wantReason = `--reason: "typo" is not allowed; allowed: permanent, exhausted, panic, undecodable, delivery_limit, unknown`
+	tests := []struct {
+		flag, want string
+		of         []string
+	}{
+		{"--scan=-1", "--scan: -1 is not allowed; allowed: 1 or more", []string{"ls", "show", "replay", "purge"}},
+		{"--scan=0", "--scan: 0 is not allowed; allowed: 1 or more", []string{"ls", "show", "replay", "purge"}},
+		{"--since=-1h", "--since: -1h0m0s is not allowed; allowed: 0s or more", []string{"ls", "replay", "purge"}},
+		{"--reason=typo", wantReason, []string{"ls", "replay", "purge"}},
+		{"--max=-3", "--max: -3 is not allowed; allowed: 0 or more", []string{"ls", "replay"}},
+		{"--rate=-5", "--rate: -5 is not allowed; allowed: 0 or more", []string{"replay"}},
+		{"--rate=NaN", "--rate: NaN is not allowed; allowed: 0 or more", []string{"replay"}},
+		{"--count=-1", "--count: -1 is not allowed; allowed: 0 or more", []string{"purge"}},
+	}
+	for _, tt := range tests {
+		for _, command := range tt.of {
+			t.Run(command+" "+tt.flag, func(t *testing.T) {
+				t.Parallel()
+				code, out, log := runWith(t, "", append(append([]string{"dlq"}, commands[command]...), tt.flag)...)
+				require.Equal(t, exitUsage, code)
+				require.Empty(t, out)
+				require.Contains(t, log, tt.want)
+			})
+		}
+	}
+	code, _, log := runWith(t, "", "dlq", "replay", "--since=-1h")
+	require.Equal(t, exitUsage, code, "without --all as well")
+	require.Contains(t, log, "--since")
+}
+
+func TestAWorkerThatMayHoldMoreThanItHasSaysSo(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		limit int64
+		want  string
+	}{
+		"no limit": {math.MaxInt64, ""},
+		"enough":   {1100 * task.MaxMessageBytes, ""},
+		"too low":  {110 * task.MaxMessageBytes, `"concurrency_that_fits":100}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log logLines
+			warnOfMemory(service.NewLogger(&log, slog.LevelInfo), tt.limit, 1100)
+			require.Equal(t, tt.want == "", log.String() == "")
+			require.Contains(t, log.String(), tt.want)
 		})
 	}
 }
@@ -72,6 +147,6 @@ func TestATakenPortIsNamed(t *testing.T) {
 	t.Parallel()
 	to := newTarget(t)
 	code, _, log := runWith(t, "", "--admin-addr", to.Listener.Addr().String())
-	require.Equal(t, 1, code)
+	require.Equal(t, exitFailed, code)
 	require.Contains(t, log, "ADMIN_ADDR: listen on "+to.Listener.Addr().String())
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +23,7 @@ import (
 
 const (
 	// settleWait is how long a settlement waits for its turn to be published. It
-	// is in no hurry: a refusal costs a pause and another delivery.
+	// is in no hurry: a refusal costs a pause.
 	settleWait = time.Second
 	// answerMargin is how much longer than its task an answer may take.
 	answerMargin = 10 * time.Second
@@ -33,25 +35,14 @@ const (
 // built; the components start in the order at the end and stop in the opposite
 // one, so that whatever settles a task outlives it.
 func (c *serveCommand) Run(ctx context.Context, std streams) error {
-	level, err := parseLevel(c.LogLevel)
-	if err != nil {
-		return err
-	}
-	logger := service.NewLogger(std.err, level)
-	reg := service.NewRegistry()
-	brokerReg := prometheus.WrapRegistererWithPrefix("worker_", reg)
-
-	adminListener, err := service.Listen(ctx, c.AdminAddr)
-	if err != nil {
-		return fmt.Errorf("ADMIN_ADDR: %w", err)
-	}
-	httpListener, err := service.Listen(ctx, c.HTTPAddr)
-	if err != nil {
-		return fmt.Errorf("HTTP_ADDR: %w", err)
-	}
+	logger := service.NewLogger(std.err, c.level())
+	registry := service.NewRegistry()
+	reg := prometheus.WrapRegistererWithPrefix("worker_", registry)
 
 	models := executor.Config{Model: c.Executor, Concurrency: c.Concurrency}
-	broker, err := c.newBroker(consumer.Prefetch(models.Parallelism()), brokerReg, logger)
+	prefetch := consumer.Prefetch(models.Parallelism())
+	warnOfMemory(logger, debug.SetMemoryLimit(-1), prefetch)
+	broker, err := c.newBroker(prefetch, reg, logger)
 	if err != nil {
 		return err
 	}
@@ -70,19 +61,29 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	}, reg, logger)
 	defer runner.Close()
 
-	// The lanes.
-	async := consumer.New(consumer.Config{MaxAttempts: c.MaxAttempts, Grace: c.ShutdownGrace},
+	// The lanes, and the servers.
+	async := consumer.New(consumer.Config{MaxAttempts: c.MaxAttempts, TaskTimeout: c.TaskTimeout, Grace: c.ShutdownGrace},
 		broker.subscription, broker.publisher, exec, runner, reg, logger)
 	handler := httpapi.NewHandler(httpapi.Config{Concurrency: c.SyncConcurrency}, runner, reg, logger)
-	sync := service.NewHTTPServer(httpListener, handler, c.TaskTimeout+answerMargin, c.ShutdownGrace, logger)
-
 	readiness := service.NewReadiness(broker.conn.Ready, broker.publisher.Ready)
-	admin := service.NewHTTPServer(adminListener, service.AdminHandler(reg, readiness.Ready), service.AdminWriteTimeout, adminGrace, logger)
 
-	logger.Info("starting", "http_addr", sync.Addr(), "admin_addr", admin.Addr(),
-		"executor", string(c.Executor), "concurrency", models.Parallelism(),
+	adminListener, err := service.Listen(ctx, c.AdminAddr)
+	if err != nil {
+		return fmt.Errorf("ADMIN_ADDR: %w", err)
+	}
+	httpListener, err := service.Listen(ctx, c.HTTPAddr)
+	if err != nil {
+		_ = adminListener.Close()
+		return fmt.Errorf("HTTP_ADDR: %w", err)
+	}
+	sync := service.NewHTTPServer(httpListener, handler, c.TaskTimeout+answerMargin, c.ShutdownGrace, logger)
+	admin := service.NewHTTPServer(adminListener, service.AdminHandler(registry, readiness.Ready), service.AdminWriteTimeout, adminGrace, logger)
+
+	logger.Info("starting", "executor", string(c.Executor), "concurrency", models.Parallelism(),
 		"sync_concurrency", c.SyncConcurrency, "task_timeout", c.TaskTimeout.String(),
 		"max_attempts", c.MaxAttempts, "fault_injection", c.FaultInjection)
+	logger.Info("listening", "server", "admin", "addr", admin.Addr())
+	logger.Info("listening", "server", "http", "addr", sync.Addr())
 	return service.Run(
 		ctx, logger, c.ShutdownGrace+stopMargin,
 		service.Component{Name: "admin", Run: admin.Run},
@@ -102,15 +103,7 @@ type broker struct {
 }
 
 func (c *serveCommand) newBroker(prefetch int, reg prometheus.Registerer, logger *slog.Logger) (broker, error) {
-	consumeFrom, err := c.connection("worker-consume")
-	if err != nil {
-		return broker{}, err
-	}
-	publishTo, err := c.connection("worker-publish")
-	if err != nil {
-		return broker{}, err
-	}
-	conn, err := rabbitmq.NewConnection(consumeFrom, rabbitmq.Tasks(), reg, logger)
+	conn, err := rabbitmq.NewConnection(c.connection("worker-consume"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
 		return broker{}, fmt.Errorf("consume connection: %w", err)
 	}
@@ -121,11 +114,23 @@ func (c *serveCommand) newBroker(prefetch int, reg prometheus.Registerer, logger
 		return broker{}, fmt.Errorf("subscription: %w", err)
 	}
 	patient := rabbitmq.PublisherConfig{AcquireWait: settleWait}
-	publisher, err := rabbitmq.NewPublisher(patient, publishTo, rabbitmq.Tasks(), reg, logger)
+	publisher, err := rabbitmq.NewPublisher(patient, c.connection("worker-publish"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
 		return broker{}, fmt.Errorf("publisher: %w", err)
 	}
 	return broker{conn, subscription, publisher}, nil
+}
+
+// warnOfMemory says so where the deliveries that a worker may hold do not fit
+// into limit, which is GOMEMLIMIT, and what number of tasks would. Without a
+// limit it says nothing.
+func warnOfMemory(logger *slog.Logger, limit int64, prefetch int) {
+	if limit == math.MaxInt64 || int64(prefetch)*task.MaxMessageBytes <= limit {
+		return
+	}
+	logger.Warn("messages of the largest size do not fit into GOMEMLIMIT, lower CONCURRENCY or raise the limit",
+		"limit_bytes", limit, "prefetch", prefetch, "message_bytes", task.MaxMessageBytes,
+		"concurrency_that_fits", consumer.Parallelism(int(limit/task.MaxMessageBytes)))
 }
 
 // both runs two parts that stop together, so that each has the whole grace

@@ -138,6 +138,7 @@ func terminated(t *testing.T, v brokertest.VHost) {
 	require.Zero(t, p.end(t, syscall.SIGTERM), "%s", p.log)
 
 	done, left := to.counts(), take(t, v, task.QueueTasks)
+	require.Equal(t, to.begunCounts(), done, "what had begun was given the time to finish")
 	require.NotEmpty(t, left)
 	require.Len(t, left, tasks-len(done), "nothing is lost")
 	for id, n := range done {
@@ -209,7 +210,7 @@ func neighboursOfAnExit(t *testing.T, v brokertest.VHost) {
 	exits := 0
 	for len(to.counts()) < len(well) {
 		require.Less(t, exits, 20, "the broker gives up on the culprit then")
-		p := startWorker(t, v, to, "--concurrency", "100")
+		p := startWorker(t, v, to)
 		require.Equal(t, 70, p.await(t), "%s", p.log)
 		exits++
 	}

@@ -53,7 +53,9 @@ func NewSubscription(conn *Connection, cfg SubscriptionConfig, reg prometheus.Re
 }
 
 // Run consumes until ctx ends. It hands each delivery to deliver on the
-// delivery loop of its channel; while deliver blocks, so does that loop.
+// delivery loop of its channel; while deliver blocks, so does that loop. The
+// context of a delivery ends with ctx, and when its channel is gone: the broker
+// has the message back then.
 //
 // When ctx ends it stops consuming, requeues what was prefetched and not handed
 // over, and returns. The channels stay open until the Connection closes, so
@@ -78,8 +80,8 @@ func (s *Subscription) Run(ctx context.Context, deliver func(context.Context, am
 // keep subscribes again whenever a subscription ends before ctx does.
 func (s *Subscription) keep(ctx context.Context, prefetch int, tag string, deliver func(context.Context, amqp.Delivery)) {
 	pause := backoff{low: s.conn.cfg.BackoffMin, high: s.conn.cfg.BackoffMax}
-	var retired sync.WaitGroup
-	defer retired.Wait()
+	var others sync.WaitGroup // goroutines that end with ctx at the latest
+	defer others.Wait()
 	for ctx.Err() == nil {
 		session, err := s.conn.session(ctx)
 		if err != nil {
@@ -88,11 +90,20 @@ func (s *Subscription) keep(ctx context.Context, prefetch int, tag string, deliv
 		sub, err := s.subscribe(ctx, session, prefetch, tag)
 		if err == nil {
 			pause.reset()
-			if sub.deliver(ctx, deliver) {
+			// It outlives the consumer, as what was handed over does.
+			channel, gone := context.WithCancel(ctx)
+			others.Go(func() {
+				defer gone()
+				select {
+				case <-sub.lost: //nolint:errcheck // Why it was lost is not the delivery's concern.
+				case <-ctx.Done():
+				}
+			})
+			if sub.deliver(ctx, channel, deliver) {
 				return
 			}
 			err = errors.New("the consumer was cancelled")
-			retired.Go(func() { sub.retire(ctx) })
+			others.Go(func() { sub.retire(ctx) })
 		}
 		if session.isClosed() || ctx.Err() != nil {
 			continue
@@ -118,6 +129,7 @@ func (s *Subscription) subscribe(ctx context.Context, session *session, prefetch
 		if err = sub.ch.Qos(prefetch, 0, false); err != nil {
 			return err
 		}
+		sub.lost = sub.ch.NotifyClose(make(chan *amqp.Error, 1))
 		sub.deliveries, err = sub.ch.Consume(s.cfg.Queue, tag, false, false, false, false, nil)
 		return err
 	})
@@ -133,6 +145,7 @@ type subscribed struct {
 	ch         *amqp.Channel
 	tag        string
 	deliveries <-chan amqp.Delivery
+	lost       <-chan *amqp.Error // receives or closes when the channel is closed
 	timeout    time.Duration
 	metrics    *subscriptionMetrics
 
@@ -142,7 +155,7 @@ type subscribed struct {
 
 // deliver hands deliveries over until ctx ends, which it reports as true, or
 // until the broker ends the consumer.
-func (s *subscribed) deliver(ctx context.Context, deliver func(context.Context, amqp.Delivery)) bool {
+func (s *subscribed) deliver(ctx, channel context.Context, deliver func(context.Context, amqp.Delivery)) bool {
 	s.metrics.channels.Inc()
 	defer s.metrics.channels.Dec()
 	for {
@@ -157,7 +170,7 @@ func (s *subscribed) deliver(ctx context.Context, deliver func(context.Context, 
 			s.unsettled.Add(1)
 			s.metrics.unsettled.Inc()
 			d.Acknowledger = &settler{subscribed: s, Acknowledger: d.Acknowledger}
-			deliver(ctx, d)
+			deliver(channel, d)
 		}
 	}
 }

@@ -140,6 +140,30 @@ func TestSubscriptionReturnsAfterTheQueueWasDeleted(t *testing.T) {
 	require.GreaterOrEqual(t, metric(t, sub.reg, "subscription_losses_total"), 1.0)
 }
 
+// TestADeliveryIsToldThatItsChannelIsGone loses a consumer, which leaves its
+// deliveries alone, and then the connection.
+func TestADeliveryIsToldThatItsChannelIsGone(t *testing.T) {
+	t.Parallel()
+	node := rabbittest.Start(t)
+	contexts := make(chan context.Context, 3)
+	sub := subscribe(t, node.URL(), "q", 10, func(ctx context.Context, _ amqp.Delivery) { contexts <- ctx })
+	send(t, node.URL(), "q", "first")
+	first := <-contexts
+	_, err := open(t, node.URL()).QueueDelete("q", false, false, false)
+	require.NoError(t, err)
+	send(t, node.URL(), "q", "second")
+	second := <-contexts
+	require.NoError(t, first.Err(), "its channel is still there")
+
+	require.NoError(t, node.CloseAllConnections(t.Context()))
+	<-first.Done()
+	<-second.Done()
+	again := <-contexts
+	require.NoError(t, again.Err())
+	sub.stop()
+	<-again.Done()
+}
+
 // Under the library's own recovery the late ack would settle another message,
 // one that has the same tag on the new channel.
 func TestLateAckAfterReconnectSettlesNothing(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 )
 
 // MaxShutdownGrace is the longest SHUTDOWN_GRACE of every service. A whole stop
-// takes some seconds more, and whoever runs the process kills it after 40 s.
+// takes some seconds more, and the containers are killed after 90 s.
 const MaxShutdownGrace = 25 * time.Second
 
 // NotAllowed is how every setting that is wrong is reported: by the name of its

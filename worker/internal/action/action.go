@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
@@ -53,10 +54,7 @@ type Config struct {
 // Task is a message and what came with it.
 type Task struct {
 	task.Message
-	Attempt     int // from 1
-	RequestID   string
-	Traceparent string
-	Tracestate  string
+	task.Headers
 }
 
 // Runner runs tasks, any number of them at once.
@@ -70,12 +68,9 @@ type Runner struct {
 
 // NewRunner returns a runner. A nil logger discards.
 func NewRunner(cfg Config, reg prometheus.Registerer, logger *slog.Logger) *Runner {
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
 	return &Runner{
 		cfg:     cfg,
-		logger:  logger.With("component", "action"),
+		logger:  service.OrDiscard(logger).With("component", "action"),
 		metrics: newMetrics(reg),
 		client:  newHTTPClient(),
 		threads: make(chan struct{}, maxBlockedThreads),

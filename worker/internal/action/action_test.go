@@ -50,7 +50,7 @@ func newRunner(t *testing.T, change func(*Config)) *Runner {
 func newTask(a task.Action, d time.Duration) Task {
 	ms := int(d.Milliseconds())
 	return Task{
-		Attempt: 1,
+		Headers: task.Headers{Attempt: 1},
 		Message: task.Message{
 			ID:         "t-1",
 			AcceptedAt: time.Now().Add(-250 * time.Millisecond),
@@ -223,7 +223,7 @@ func TestMetricsAreWellNamedAndInitialised(t *testing.T) {
 	problems, err := testutil.GatherAndLint(reg)
 	require.NoError(t, err)
 	require.Empty(t, problems)
-	count, err := testutil.GatherAndCount(reg, "worker_tasks_total")
+	count, err := testutil.GatherAndCount(reg, "tasks_total")
 	require.NoError(t, err)
 	require.Equal(t, len(Lanes())*len(Outcomes()), count)
 }

@@ -49,7 +49,7 @@ func (r *Runner) post(ctx context.Context, t Task) (json.RawMessage, error) {
 	req.Header.Set("Content-Type", task.ContentType)
 	req.Header.Set("Idempotency-Key", t.ID)
 	for name, value := range map[string]string{
-		"X-Request-Id": t.RequestID, "Traceparent": t.Traceparent, "Tracestate": t.Tracestate,
+		task.HTTPRequestID: t.RequestID, task.HTTPTraceparent: t.Traceparent, task.HTTPTracestate: t.Tracestate,
 	} {
 		if value != "" {
 			req.Header.Set(name, value)

@@ -1,11 +1,10 @@
 package action
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
@@ -31,31 +30,31 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		lanes: make(map[Lane]*laneMetrics),
 		panics: f.NewCounter(prometheus.CounterOpts{
-			Name: "worker_task_panics_total",
+			Name: "task_panics_total",
 			Help: "Tasks whose action panicked.",
 		}),
 		overdue: f.NewGauge(prometheus.GaugeOpts{
-			Name: "worker_tasks_overdue",
+			Name: "tasks_overdue",
 			Help: "Tasks that still run although their deadline has passed: they ignore their context and keep their place.",
 		}),
 		overruns: f.NewCounter(prometheus.CounterOpts{
-			Name: "worker_task_overruns_total",
+			Name: "task_overruns_total",
 			Help: "Tasks that ran on after their deadline had passed.",
 		}),
 	}
 	outcomes := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "worker_tasks_total",
+		Name: "tasks_total",
 		Help: "Runs of tasks by how they ended. A task that is retried runs several times.",
 	}, []string{"lane", "outcome"})
 	inFlight := f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "worker_tasks_in_flight",
+		Name: "tasks_in_flight",
 		Help: "Tasks that run now.",
 	}, []string{"lane"})
-	queueWait := f.NewHistogramVec(histogram("worker_task_queue_wait_seconds",
+	queueWait := f.NewHistogramVec(service.DurationHistogram("task_queue_wait_seconds",
 		"Time from acceptance by the gateway to the start of a first attempt."), []string{"lane"})
-	serviceTime := f.NewHistogramVec(histogram("worker_task_service_time_seconds",
+	serviceTime := f.NewHistogramVec(service.DurationHistogram("task_service_time_seconds",
 		"How long a run took, however it ended."), []string{"lane"})
-	endToEnd := f.NewHistogramVec(histogram("worker_task_end_to_end_seconds",
+	endToEnd := f.NewHistogramVec(service.DurationHistogram("task_end_to_end_seconds",
 		"Time from acceptance by the gateway to completion, waits and earlier attempts included."), []string{"lane"})
 	for _, lane := range Lanes() {
 		l := &laneMetrics{
@@ -83,21 +82,5 @@ func (l *laneMetrics) observe(res task.Result, outcome Outcome) {
 	}
 	if outcome == OutcomeCompleted {
 		l.endToEnd.Observe(max(res.EndToEnd(), 0).Seconds())
-	}
-}
-
-// histogram has classic buckets that are fine below 10 ms and dense around the
-// second that a task of the lab takes, and native ones for all else.
-func histogram(name, help string) prometheus.HistogramOpts {
-	return prometheus.HistogramOpts{
-		Name: name,
-		Help: help,
-		Buckets: []float64{
-			.0005, .001, .002, .003, .005, .0075, .01, .025, .05, .1, .25, .5, .75, .9, .95,
-			1, 1.005, 1.01, 1.02, 1.05, 1.1, 1.25, 1.5, 2, 3, 5, 10, 30, 60, 120,
-		},
-		NativeHistogramBucketFactor:     1.1,
-		NativeHistogramMaxBucketNumber:  160,
-		NativeHistogramMinResetDuration: time.Hour,
 	}
 }

@@ -165,7 +165,7 @@ func (w *world) startWorker(t *testing.T, concurrency int, timeout time.Duration
 		Timeout: timeout, HTTPURL: w.target.URL, FaultInjection: true,
 		Exit: func(int) { t.Error("the process was told to exit") },
 	}, reg, nil)
-	c := New(Config{MaxAttempts: 2, Grace: brokertest.Patience}, sub, pub, exec, runner, reg, nil)
+	c := New(Config{MaxAttempts: 2, TaskTimeout: timeout, Grace: brokertest.Patience}, sub, pub, exec, runner, reg, nil)
 	stopConsumer := brokertest.Run(t, c.Run)
 	stop := func() {
 		stopConsumer()
@@ -278,14 +278,15 @@ func drainLosesNothing(t *testing.T, w *world) {
 		headers, err := receive(d)
 		require.NoError(t, err)
 		require.Zero(t, done[headers.id], "%s was done and came back", headers.id)
+		require.LessOrEqual(t, deliveryCount(d), 1, "a stop counts once against the delivery limit")
 	}
 	for id, n := range done {
 		require.Equal(t, 1, n, "%s ran once", id)
 	}
 }
 
-// unconfirmedSettlement has a DLQ that refuses: the task stays where it is and
-// reaches the DLQ once it can.
+// unconfirmedSettlement has a DLQ that refuses: the task waits, done, and
+// reaches the DLQ once it can. It runs once.
 func unconfirmedSettlement(t *testing.T, w *world) {
 	t.Helper()
 	w.Ctl(t, "set_policy", "--apply-to", "queues", "full", "^"+task.QueueDeadLetter+"$", `{"max-length":1}`)
@@ -309,6 +310,8 @@ func unconfirmedSettlement(t *testing.T, w *world) {
 	letters := w.takeAll(t, task.QueueDeadLetter, 1)
 	require.Len(t, letters, 1)
 	require.Equal(t, "t-1", letters[0].MessageId)
+	require.Equal(t, 2, value(worker.metrics.first))
+	require.Zero(t, value(worker.metrics.again), "never requeued")
 	worker.stop()
 	require.Zero(t, w.depth(t, task.QueueTasks))
 }
@@ -325,7 +328,7 @@ func connectionLost(t *testing.T, w *world) {
 	close(w.release)
 
 	require.Eventually(t, func() bool { return value(worker.metrics.settlements[settlementCompleted]) == 1 }, brokertest.Patience, brokertest.Interval)
-	require.Equal(t, 1, value(worker.metrics.ackErrors))
+	require.Eventually(t, func() bool { return value(worker.metrics.ackErrors) == 1 }, brokertest.Patience, brokertest.Interval)
 	require.Equal(t, map[string]int{"t-1": 2}, w.doneCounts())
 	worker.stop()
 

@@ -10,7 +10,6 @@ package consumer
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,11 +29,16 @@ const RequeueTime = 3 * time.Second
 type Config struct {
 	// MaxAttempts is how often a task that fails transiently is run in all.
 	MaxAttempts int
+	// TaskTimeout is how long one attempt may take. The longer it is, the less is
+	// left of the time in which the broker waits for an answer.
+	TaskTimeout time.Duration
 	// Grace is how long started tasks may take to finish on a stop.
 	Grace time.Duration
 }
 
-// source is a *rabbitmq.Subscription, or a fake.
+// source is a *rabbitmq.Subscription, or a fake. It hands each delivery over
+// with a context that ends when the delivery need not be worked on any more: on
+// a stop, and when its channel is gone, for the broker has it back then.
 type source interface {
 	Run(ctx context.Context, deliver func(context.Context, amqp.Delivery)) error
 }
@@ -47,15 +51,18 @@ type publisher interface {
 
 // Consumer runs the tasks that a source delivers.
 type Consumer struct {
-	cfg      Config
-	source   source
-	executor executor.Executor
-	runner   *action.Runner
-	settler  *settler
-	logger   *slog.Logger
-	metrics  *metrics
+	cfg       Config
+	insistFor time.Duration
+	source    source
+	executor  executor.Executor
+	runner    *action.Runner
+	settler   *settler
+	logger    *slog.Logger
+	metrics   *metrics
 
-	held sync.WaitGroup // the goroutines of hold
+	stopping chan struct{} // closed when Run takes nothing more
+	fetched  chan struct{} // closed when the source has returned
+	held     crew          // the goroutines of deliveries that are in no executor
 }
 
 // New returns a consumer that works while Run runs. It drains exec, which
@@ -64,15 +71,18 @@ func New(cfg Config, src source, pub publisher, exec executor.Executor, runner *
 	logger = service.OrDiscard(logger).With("component", "consumer")
 	m := newMetrics(reg)
 	return &Consumer{
-		cfg:      cfg,
-		source:   src,
-		executor: exec,
-		runner:   runner,
+		cfg:       cfg,
+		insistFor: insistFor(cfg.TaskTimeout),
+		source:    src,
+		executor:  exec,
+		runner:    runner,
 		settler: &settler{
 			publisher: pub, steps: rabbitmq.RetrySteps(), maxAttempts: cfg.MaxAttempts, logger: logger, metrics: m,
 		},
-		logger:  logger,
-		metrics: m,
+		logger:   logger,
+		metrics:  m,
+		stopping: make(chan struct{}),
+		fetched:  make(chan struct{}),
 	}
 }
 
@@ -81,34 +91,56 @@ func New(cfg Config, src source, pub publisher, exec executor.Executor, runner *
 // more, because what is held when a worker crashes is delivered once again.
 func Prefetch(parallelism int) int { return parallelism + (parallelism+9)/10 }
 
+// Parallelism is the largest number of tasks at once whose Prefetch is at most
+// prefetch.
+func Parallelism(prefetch int) int { return prefetch * 10 / 11 }
+
 // Run consumes until ctx ends. Then it takes nothing more, lets started tasks
 // finish within the grace time, tells those that are left to give up, requeues
 // them, and returns. What does not even give up is left to the broker, which
-// has it back when the connection closes.
+// has it back when the connection closes. It runs once.
 func (c *Consumer) Run(ctx context.Context) error {
-	fetch, stopFetching := context.WithCancel(ctx)
+	own := context.WithoutCancel(ctx)
+	fetch, stopFetching := context.WithCancel(own)
 	defer stopFetching()
-	work, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	work, stopWorking := context.WithCancel(own)
 	defer stopWorking()
 
-	fetched := make(chan error, 1)
+	var err error // of the source, to be read once fetched is closed
 	go func() {
-		fetched <- c.source.Run(fetch, func(fetch context.Context, d amqp.Delivery) { c.take(fetch, work, d) })
+		defer close(c.fetched)
+		err = c.source.Run(fetch, func(fetch context.Context, d amqp.Delivery) { c.take(fetch, work, d) })
 	}()
-	var err error
-	returned := false
 	select {
 	case <-ctx.Done():
-	case err = <-fetched:
-		returned = true
+	case <-c.fetched:
 	}
+	close(c.stopping)
 	stopFetching()
 	c.drain(ctx, stopWorking)
-	if !returned {
-		err = c.awaitSource(fetched)
+	if !c.finish() {
+		return nil
 	}
-	c.held.Wait()
 	return err
+}
+
+// finish waits until the source has returned, which only a task that ignores
+// its context on the delivery loop itself can prevent, and until everything
+// that is held is answered, which a publish that hangs can. It returns whether
+// the source has.
+func (c *Consumer) finish() bool {
+	late := time.NewTimer(RequeueTime)
+	defer late.Stop()
+	select {
+	case <-c.fetched:
+	case <-late.C:
+		c.logger.Error("the delivery loop is blocked and left behind")
+		return false
+	}
+	if left := c.held.wait(late.C); left > 0 {
+		c.logger.Error("deliveries are left unanswered, the broker will deliver them again", "deliveries", left)
+	}
+	return true
 }
 
 // drain lets started tasks finish within the grace time, and then makes the
@@ -131,25 +163,11 @@ func (c *Consumer) drainWithin(ctx context.Context, limit time.Duration) int {
 	return c.executor.Drain(ctx)
 }
 
-// awaitSource waits for the source, which only a task that ignores its context
-// on the delivery loop itself can keep from returning.
-func (c *Consumer) awaitSource(fetched <-chan error) error {
-	late := time.NewTimer(RequeueTime)
-	defer late.Stop()
-	select {
-	case err := <-fetched:
-		return err
-	case <-late.C:
-		c.logger.Error("the delivery loop is blocked and left behind")
-		return nil
-	}
-}
-
 // take runs on a delivery loop, which waits while the executor is full.
 func (c *Consumer) take(fetch, work context.Context, d amqp.Delivery) {
 	c.metrics.delivered(d.Redelivered)
 	if wait := suspectWait(d); wait > 0 {
-		c.hold(fetch, causeSuspect, wait, func() { c.submit(fetch, work, d) })
+		c.hold(fetch, work, wait, d)
 		return
 	}
 	c.submit(fetch, work, d)
@@ -157,42 +175,30 @@ func (c *Consumer) take(fetch, work context.Context, d amqp.Delivery) {
 
 func (c *Consumer) submit(fetch, work context.Context, d amqp.Delivery) {
 	err := c.executor.Submit(fetch, executor.Task{Run: func() { c.process(fetch, work, d) }})
-	if err != nil { // the process is stopping, and the task has not started
-		c.settler.requeue(d)
+	if err != nil { // the process is stopping or the channel gone, and the task has not started
+		c.giveBack(d)
 	}
 }
 
 // process runs one task and settles its delivery. It runs where the executor
 // runs it.
 func (c *Consumer) process(fetch, work context.Context, d amqp.Delivery) {
-	settled := false
+	answered := false
 	defer func() {
-		if !settled { // or a panic of the worker itself is on its way to the executor
-			c.hold(fetch, causeUnconfirmed, unconfirmedPause(deliveryCount(d)), func() { c.settler.requeue(d) })
+		if !answered { // a panic of the worker itself is on its way to the executor
+			c.giveBackLater(fetch, d)
 		}
 	}()
 	r, err := receive(d)
 	if err == nil {
 		_, err = c.runner.Run(work, action.LaneAsync, r.task)
 	}
-	// A settlement outlives the work: what is done must not be lost for a stop.
-	settled = c.settler.settle(context.WithoutCancel(work), r, err)
-}
-
-// hold does something with a delivery after a wait, or at once when the fetch
-// context ends. It occupies neither the delivery loop nor the executor; how
-// many deliveries it holds is bounded by the prefetch.
-func (c *Consumer) hold(fetch context.Context, cause holdCause, wait time.Duration, then func()) {
-	c.held.Go(func() {
-		held := c.metrics.held[cause]
-		held.Inc()
-		defer held.Dec()
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-fetch.Done():
-		}
-		then()
-	})
+	a := c.settler.judge(r, err)
+	if a.settlement == settlementRequeued {
+		c.giveBack(d)
+	} else if err := c.settler.settle(context.WithoutCancel(work), a); err != nil { // it outlives the work: what is done must not be lost for a stop
+		c.logger.Warn("settlement not confirmed, trying again", "task_id", a.id, "settlement", string(a.settlement), "err", err)
+		c.insist(fetch, a)
+	}
+	answered = true
 }

@@ -20,6 +20,11 @@ func TestPrefetchIsATenthMore(t *testing.T) {
 	for parallelism, want := range map[int]int{1: 2, 10: 11, 11: 13, 1000: 1100} {
 		require.Equal(t, want, Prefetch(parallelism), "%d", parallelism)
 	}
+	for prefetch := range 2000 {
+		fits := Parallelism(prefetch)
+		require.LessOrEqual(t, Prefetch(fits), prefetch)
+		require.Greater(t, Prefetch(fits+1), prefetch)
+	}
 }
 
 func TestTasksRunSideBySide(t *testing.T) {
@@ -96,6 +101,49 @@ func TestAStopRequeuesWhatDoesNotFinishInTime(t *testing.T) {
 	}
 }
 
+// TestAStopRequeuesAfterTheLastConsumerHasEnded has a source that takes its
+// time: what is requeued before it has returned could come back to this worker.
+func TestAStopRequeuesAfterTheLastConsumerHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, options{concurrency: 1})
+		b.source.returns = RequeueTime / 2
+		b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrNacked }
+		b.deliver(taskBody(1, 0, `,"fail":{"kind":"permanent"}`), nil)
+		synctest.Wait()
+		b.deliver(taskBody(2, 0, ""), amqp.Table{"x-delivery-count": int64(20)})
+		b.deliver(taskBody(3, time.Second, ""), nil)
+		b.deliver(taskBody(4, 0, ""), nil)
+		synctest.Wait()
+		b.stopAndWait(t)
+		require.Equal(t, []string{"publish t-1 failed", "ack 3", "source returned"}, b.journal.all()[:3])
+		require.ElementsMatch(t, []string{"requeue 1", "requeue 2", "requeue 4"}, b.journal.all()[3:])
+	})
+}
+
+// TestAStopGivesUpOnAHeldDelivery has a publish hang that repeats another.
+func TestAStopGivesUpOnAHeldDelivery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, options{})
+		stuck := make(chan struct{})
+		defer close(stuck)
+		tries := 0
+		b.publisher.fails = func(rabbitmq.Message) error {
+			if tries++; tries > 1 {
+				<-stuck
+			}
+			return rabbitmq.ErrOutcomeUnknown
+		}
+		b.deliver("no task", nil)
+		sleep(minPause + time.Millisecond)
+		start := time.Now()
+		b.stopAndWait(t)
+		require.Equal(t, RequeueTime, time.Since(start))
+		require.Contains(t, b.logged.String(), "deliveries are left unanswered")
+	})
+}
+
 // TestALostSourceEndsTheConsumerInOrder has the source end by itself, which
 // stops the worker: what is held goes back all the same.
 func TestALostSourceEndsTheConsumerInOrder(t *testing.T) {
@@ -104,7 +152,7 @@ func TestALostSourceEndsTheConsumerInOrder(t *testing.T) {
 		b := newBench(t, options{})
 		held := b.deliver(taskBody(1, 0, ""), amqp.Table{"x-delivery-count": int64(20)})
 		start := time.Now()
-		close(b.source)
+		close(b.source.deliveries)
 		require.ErrorIs(t, <-b.done, errSourceLost)
 		require.Zero(t, time.Since(start), "at once")
 		require.Equal(t, []string{fmt.Sprintf("requeue %d", held)}, b.journal.all())

@@ -109,18 +109,42 @@ func (a *fakeAcknowledger) refuse(multiple bool) error {
 
 var errSourceLost = errors.New("source lost")
 
-// fakeSource is a delivery loop. What is sent to it is delivered; closed, it
-// ends with errSourceLost.
-type fakeSource chan amqp.Delivery
+// fakeSource is a delivery loop on a channel.
+type fakeSource struct {
+	journal    *journal
+	deliveries chan amqp.Delivery // closed, the source ends with errSourceLost
+	lose       chan struct{}      // sent to, the channel is gone and there is a new one
+	returns    time.Duration      // how long a stop takes
+}
 
-func (s fakeSource) Run(ctx context.Context, deliver func(context.Context, amqp.Delivery)) error {
+func (s *fakeSource) Run(ctx context.Context, deliver func(context.Context, amqp.Delivery)) error {
+	for {
+		switch err := s.channel(ctx, deliver); {
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			if s.returns > 0 {
+				sleep(s.returns)
+				s.journal.add("source returned")
+			}
+			return nil
+		}
+	}
+}
+
+// channel delivers on one channel until it is lost.
+func (s *fakeSource) channel(ctx context.Context, deliver func(context.Context, amqp.Delivery)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for {
 		select {
-		case d, ok := <-s:
+		case d, ok := <-s.deliveries:
 			if !ok {
 				return errSourceLost
 			}
 			deliver(ctx, d)
+		case <-s.lose:
+			return nil
 		case <-ctx.Done():
 			return nil
 		}
@@ -133,8 +157,9 @@ type bench struct {
 	journal   *journal
 	publisher *fakePublisher
 	acks      *fakeAcknowledger
-	source    fakeSource
+	source    *fakeSource
 	logged    *logBuffer
+	reg       *prometheus.Registry
 	stop      context.CancelFunc
 	done      chan error
 
@@ -166,11 +191,12 @@ func newBench(t *testing.T, o options) *bench {
 		journal:   j,
 		publisher: &fakePublisher{journal: j},
 		acks:      &fakeAcknowledger{journal: j},
-		source:    make(fakeSource),
+		source:    &fakeSource{journal: j, deliveries: make(chan amqp.Delivery), lose: make(chan struct{})},
 		logged:    &logBuffer{},
 		done:      make(chan error, 1),
 	}
 	reg := prometheus.NewRegistry()
+	b.reg = reg
 	logger := slog.New(slog.NewJSONHandler(b.logged, nil))
 	exec, err := executor.New(executor.Config{Model: o.model, Concurrency: o.concurrency}, reg, logger)
 	require.NoError(t, err)
@@ -180,7 +206,7 @@ func newBench(t *testing.T, o options) *bench {
 		FaultInjection:  true,
 		Exit:            func(int) { t.Error("the process was told to exit") },
 	}, reg, logger)
-	b.Consumer = New(Config{MaxAttempts: 4, Grace: grace}, b.source, b.publisher, exec, runner, reg, logger)
+	b.Consumer = New(Config{MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace}, b.source, b.publisher, exec, runner, reg, logger)
 
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
@@ -199,11 +225,27 @@ func (b *bench) stopAndWait(t *testing.T) {
 func (b *bench) deliver(body string, headers amqp.Table) uint64 {
 	b.tags++
 	_, redelivered := headers["x-delivery-count"]
-	b.source <- amqp.Delivery{
+	b.source.deliveries <- amqp.Delivery{
 		Acknowledger: b.acks, DeliveryTag: b.tags, Headers: headers, Redelivered: redelivered,
 		MessageId: "property-id", Type: "foreign.type", ContentType: "text/foreign", Body: []byte(body),
 	}
 	return b.tags
+}
+
+// ran is how many times a task has run.
+func (b *bench) ran(t *testing.T) int {
+	t.Helper()
+	families, err := b.reg.Gather()
+	require.NoError(t, err)
+	runs := 0
+	for _, f := range families {
+		if f.GetName() == "tasks_total" {
+			for _, m := range f.GetMetric() {
+				runs += int(m.GetCounter().GetValue())
+			}
+		}
+	}
+	return runs
 }
 
 // taskBody is a message whose id is t-n and which delays for a duration.

@@ -23,7 +23,7 @@ type holdCause string
 
 const (
 	causeSuspect     holdCause = "suspect"     // it may have crashed workers
-	causeUnconfirmed holdCause = "unconfirmed" // its settlement could not be published
+	causeUnconfirmed holdCause = "unconfirmed" // its settlement is not confirmed yet
 )
 
 // metrics have their labels resolved, as most are touched by every delivery.
@@ -40,24 +40,24 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	f := promauto.With(reg)
 	deliveries := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "worker_deliveries_total",
+		Name: "deliveries_total",
 		Help: "Deliveries taken, by whether the broker had delivered the message before.",
 	}, []string{"redelivered"})
 	settlements := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "worker_settlements_total",
+		Name: "settlements_total",
 		Help: "Deliveries answered to the broker, by what became of the task.",
 	}, []string{"settlement"})
 	retries := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "worker_retries_total",
+		Name: "retries_total",
 		Help: "Tasks published to a retry step, by its queue.",
 	}, []string{"queue"})
 	dead := f.NewCounterVec(prometheus.CounterOpts{
-		Name: "worker_dead_total",
+		Name: "dead_total",
 		Help: "Tasks published to the dead-letter exchange, by reason.",
 	}, []string{"reason"})
 	held := f.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "worker_deliveries_held",
-		Help: "Deliveries held back for a while: suspect ones may have crashed workers, the settlement of unconfirmed ones could not be published.",
+		Name: "deliveries_held",
+		Help: "Deliveries held for a while: suspect ones may have crashed workers, unconfirmed ones are done and the broker has not confirmed the message that settles them.",
 	}, []string{"cause"})
 	m := &metrics{
 		first:       deliveries.WithLabelValues("false"),
@@ -67,11 +67,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		dead:        make(map[task.Reason]prometheus.Counter),
 		held:        make(map[holdCause]prometheus.Gauge),
 		unconfirmed: f.NewCounter(prometheus.CounterOpts{
-			Name: "worker_unconfirmed_settlements_total",
-			Help: "Settlements whose message the broker did not confirm; the delivery is requeued.",
+			Name: "unconfirmed_settlements_total",
+			Help: "Publishes to a retry step or the DLQ that the broker did not confirm; each is repeated while the delivery is held.",
 		}),
 		ackErrors: f.NewCounter(prometheus.CounterOpts{
-			Name: "worker_ack_errors_total",
+			Name: "ack_errors_total",
 			Help: "Answers to the broker that failed because the channel was gone; the broker delivers the message again.",
 		}),
 	}

@@ -48,13 +48,7 @@ func receive(d amqp.Delivery) (received, error) {
 		return r, &undecodableError{err}
 	}
 	r.id = message.ID
-	r.task = action.Task{
-		Message:     message,
-		Attempt:     headers.Attempt,
-		RequestID:   headers.RequestID,
-		Traceparent: headers.Traceparent,
-		Tracestate:  headers.Tracestate,
-	}
+	r.task = action.Task{Message: message, Headers: headers}
 	return r, nil
 }
 

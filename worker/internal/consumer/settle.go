@@ -23,11 +23,13 @@ import (
 //	failed permanently                  the DLQ, reason permanent     acked
 //	panicked                            the DLQ, reason panic         acked
 //	undecodable                         the DLQ, reason undecodable   acked
-//	interrupted by a stop               -                             requeued at once
-//	any, and its publish unconfirmed    -                             requeued after a pause
+//	interrupted by a stop               -                             requeued
 //
 // A message is published before the ack, with confirm, under the same id: a
-// crash in between makes a duplicate, never a loss.
+// crash in between makes a duplicate, never a loss. While the publish is not
+// confirmed the delivery stays unanswered, so that its task does not run again,
+// and the publish is repeated: see Consumer.insist. Only where the worker stops
+// meanwhile, or the broker would wait no longer, is the delivery requeued.
 type settler struct {
 	publisher   publisher
 	steps       []rabbitmq.RetryStep
@@ -36,76 +38,49 @@ type settler struct {
 	metrics     *metrics
 }
 
-// verdict is a row of the table.
-type verdict struct {
+// answer is what becomes of one delivery: a row of the table, filled in.
+type answer struct {
+	received
 	settlement settlement
-	reason     task.Reason // of settlementDead
+	reason     task.Reason      // of settlementDead
+	cause      error            // how the task failed; nil where it completed
+	message    rabbitmq.Message // what is published; none where nothing is
 }
 
 // judge finds the row for how a task ended.
-func (s *settler) judge(attempt int, err error) verdict {
+func (s *settler) judge(r received, err error) answer {
 	if _, ok := errors.AsType[*undecodableError](err); ok {
-		return verdict{settlementDead, task.ReasonUndecodable}
+		return s.bury(r, task.ReasonUndecodable, err)
 	}
 	switch action.OutcomeOf(err) {
 	case action.OutcomeCompleted:
-		return verdict{settlement: settlementCompleted}
+		return answer{received: r, settlement: settlementCompleted}
 	case action.OutcomeInterrupted:
-		return verdict{settlement: settlementRequeued}
+		return answer{received: r, settlement: settlementRequeued, cause: err}
 	case action.OutcomePermanent:
-		return verdict{settlementDead, task.ReasonPermanent}
+		return s.bury(r, task.ReasonPermanent, err)
 	case action.OutcomePanic:
-		return verdict{settlementDead, task.ReasonPanic}
+		return s.bury(r, task.ReasonPanic, err)
 	default: // transient, timeout
-		if attempt < s.maxAttempts {
-			return verdict{settlement: settlementRetried}
+		if r.headers.Attempt < s.maxAttempts {
+			return s.retry(r, err)
 		}
-		return verdict{settlementDead, task.ReasonExhausted}
+		return s.bury(r, task.ReasonExhausted, err)
 	}
 }
 
-// settle answers for a task that ended with err. It returns false where a
-// publish was not confirmed: the delivery has to be requeued after a pause.
-func (s *settler) settle(ctx context.Context, r received, err error) bool {
-	v := s.judge(r.headers.Attempt, err)
-	var published error
-	switch v.settlement {
-	case settlementCompleted:
-		s.logger.DebugContext(ctx, "task completed", "task_id", r.id, "attempt", r.headers.Attempt)
-	case settlementRequeued:
-		s.requeue(r.Delivery)
-		return true
-	case settlementRetried:
-		published = s.retry(ctx, r, err)
-	case settlementDead:
-		published = s.bury(ctx, r, v.reason, err)
-	}
-	if published != nil {
-		s.metrics.unconfirmed.Inc()
-		s.logger.WarnContext(ctx, "settlement not confirmed, requeueing after a pause",
-			"task_id", r.id, "settlement", string(v.settlement), "err", published)
-		return false
-	}
-	s.answered(v.settlement, r.Ack(false))
-	return true
-}
-
-// retry publishes the task to the step of its attempt.
-func (s *settler) retry(ctx context.Context, r received, cause error) error {
+// retry moves the task to the step of its attempt.
+func (s *settler) retry(r received, cause error) answer {
 	step := s.steps[min(r.headers.Attempt, len(s.steps))-1]
 	headers := r.headers
 	headers.Attempt++
-	if err := s.publisher.Publish(ctx, rabbitmq.TaskMessage("", step.Queue, r.id, headers, r.Body, time.Now())); err != nil {
-		return err
-	}
-	s.metrics.retries[step.Queue].Inc()
-	s.logger.DebugContext(ctx, "task will be retried", "task_id", r.id, "queue", step.Queue, "attempt", r.headers.Attempt, "err", cause)
-	return nil
+	m := rabbitmq.TaskMessage("", step.Queue, r.id, headers, r.Body, time.Now())
+	return answer{received: r, settlement: settlementRetried, cause: cause, message: m}
 }
 
-// bury publishes the task to the DLQ, its body byte for byte. The headers are
-// made anew: those of a foreign message may be larger than allowed.
-func (s *settler) bury(ctx context.Context, r received, reason task.Reason, cause error) error {
+// bury moves the task to the DLQ, its body byte for byte. The headers are made
+// anew: those of a foreign message may be larger than allowed.
+func (s *settler) bury(r received, reason task.Reason, cause error) answer {
 	now := time.Now()
 	headers := r.headers
 	headers.Dead = &task.Death{Reason: reason, Error: cause.Error(), At: now}
@@ -113,22 +88,46 @@ func (s *settler) bury(ctx context.Context, r received, reason task.Reason, caus
 	if reason == task.ReasonUndecodable {
 		m.Type, m.ContentType = r.Type, r.ContentType // it is no task message
 	}
-	if err := s.publisher.Publish(ctx, m); err != nil {
-		return err
+	return answer{received: r, settlement: settlementDead, reason: reason, cause: cause, message: m}
+}
+
+// settle publishes what the answer has to be published and acks the delivery.
+// An error says that the publish was not confirmed and nothing answered.
+func (s *settler) settle(ctx context.Context, a answer) error {
+	if a.settlement != settlementCompleted {
+		if err := s.publisher.Publish(ctx, a.message); err != nil {
+			s.metrics.unconfirmed.Inc()
+			return err
+		}
 	}
-	s.metrics.dead[reason].Inc()
-	s.logDeath(ctx, r, reason, cause)
+	s.booked(ctx, a)
+	s.answered(a.settlement, a.Ack(false))
 	return nil
 }
 
+// booked counts and logs how a task ended, once that is certain.
+func (s *settler) booked(ctx context.Context, a answer) {
+	switch a.settlement {
+	case settlementRetried:
+		s.metrics.retries[a.message.RoutingKey].Inc()
+		s.logger.DebugContext(ctx, "task will be retried",
+			"task_id", a.id, "queue", a.message.RoutingKey, "attempt", a.headers.Attempt, "err", a.cause)
+	case settlementDead:
+		s.metrics.dead[a.reason].Inc()
+		s.logDeath(ctx, a)
+	default:
+		s.logger.DebugContext(ctx, "task completed", "task_id", a.id, "attempt", a.headers.Attempt)
+	}
+}
+
 // logDeath is the one log line of a failed task.
-func (s *settler) logDeath(ctx context.Context, r received, reason task.Reason, cause error) {
-	attrs := []any{"task_id", r.id, "reason", string(reason), "attempt", r.headers.Attempt, "err", cause}
-	if reason != task.ReasonPanic {
+func (s *settler) logDeath(ctx context.Context, a answer) {
+	attrs := []any{"task_id", a.id, "reason", string(a.reason), "attempt", a.headers.Attempt, "err", a.cause}
+	if a.reason != task.ReasonPanic {
 		s.logger.WarnContext(ctx, "task dead-lettered", attrs...)
 		return
 	}
-	if failure, ok := errors.AsType[*action.Error](cause); ok {
+	if failure, ok := errors.AsType[*action.Error](a.cause); ok {
 		attrs = append(attrs, "stack", failure.Stack)
 	}
 	s.logger.ErrorContext(ctx, "task dead-lettered", attrs...)

@@ -167,61 +167,128 @@ func TestAnUndecodableMessageKeepsItsTypeInTheDLQ(t *testing.T) {
 	})
 }
 
-func TestAnUnconfirmedPublishRequeuesAfterAPause(t *testing.T) {
+// TestAnUnconfirmedSettlementIsPublishedAgain has a broker that refuses for a
+// while. The task runs once all the same, and its neighbours run on.
+func TestAnUnconfirmedSettlementIsPublishedAgain(t *testing.T) {
 	t.Parallel()
-	for _, model := range executor.Models() {
-		t.Run(string(model), func(t *testing.T) {
+	const refusals = 20
+	for _, kind := range []string{"permanent", "transient"} {
+		for _, model := range executor.Models() {
+			t.Run(kind+", "+string(model), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					b := newBench(t, options{model: model, concurrency: 1})
+					var tries []time.Time
+					var messages []rabbitmq.Message
+					b.publisher.fails = func(m rabbitmq.Message) error {
+						tries, messages = append(tries, time.Now()), append(messages, m)
+						if len(tries) <= refusals {
+							return rabbitmq.ErrNacked
+						}
+						return nil
+					}
+					failing := b.deliver(taskBody(1, 0, `,"fail":{"kind":"`+kind+`"}`), nil)
+					synctest.Wait()
+					require.Equal(t, []string{"publish t-1 failed"}, b.journal.all())
+					require.Equal(t, 1, value(b.metrics.held[causeUnconfirmed]))
+
+					// The only place of the executor and the delivery loop are free meanwhile.
+					next := b.deliver(taskBody(2, 0, ""), nil)
+					synctest.Wait()
+					require.Contains(t, b.journal.all(), fmt.Sprintf("ack %d", next))
+
+					sleep(insistAtMost)
+					synctest.Wait()
+					require.Len(t, tries, refusals+1)
+					last := time.Duration(0)
+					for i, at := range tries[1:] {
+						pause := at.Sub(tries[i])
+						require.GreaterOrEqual(t, pause, max(last, minPause))
+						require.LessOrEqual(t, pause, maxPause)
+						require.Equal(t, messages[0], messages[i+1], "the same settlement")
+						last = pause
+					}
+					require.Equal(t, maxPause, last)
+					require.Equal(t, fmt.Sprintf("ack %d", failing), b.journal.all()[len(b.journal.all())-1])
+					require.Equal(t, refusals, value(b.metrics.unconfirmed))
+					require.Zero(t, value(b.metrics.held[causeUnconfirmed]))
+					require.Zero(t, value(b.metrics.settlements[settlementRequeued]))
+					require.Equal(t, 2, b.ran(t), "each task once")
+					b.stopAndWait(t)
+				})
+			})
+		}
+	}
+}
+
+// TestASettlementIsGivenUpInTime holds that the broker never has to wait so
+// long for an answer that it closes the channel.
+func TestASettlementIsGivenUpInTime(t *testing.T) {
+	t.Parallel()
+	for timeout, want := range map[time.Duration]time.Duration{
+		time.Minute:      insistAtMost,
+		14 * time.Minute: time.Minute,
+		time.Hour:        0,
+	} {
+		t.Run(timeout.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, options{model: model, concurrency: 1})
+				b := newBench(t, options{timeout: timeout})
 				b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrUnavailable }
-				failing := b.deliver(taskBody(1, 0, `,"fail":{"kind":"permanent"}`), nil)
-				synctest.Wait()
-				require.Equal(t, []string{"publish t-1 failed"}, b.journal.all())
-				require.Equal(t, 1, value(b.metrics.held[causeUnconfirmed]))
-
-				// The only place of the executor and the delivery loop are free meanwhile.
-				next := b.deliver(taskBody(2, 0, ""), nil)
-				synctest.Wait()
-				require.Contains(t, b.journal.all(), fmt.Sprintf("ack %d", next))
-
-				sleep(minUnconfirmedPause - time.Millisecond)
-				require.NotContains(t, b.journal.all(), fmt.Sprintf("requeue %d", failing))
+				tag := b.deliver("no task", nil)
+				requeued := fmt.Sprintf("requeue %d", tag)
+				if want > 0 {
+					sleep(want - time.Millisecond)
+					require.NotContains(t, b.journal.all(), requeued)
+				}
 				sleep(2 * time.Millisecond)
-				require.Contains(t, b.journal.all(), fmt.Sprintf("requeue %d", failing))
-				require.NotContains(t, b.journal.all(), fmt.Sprintf("ack %d", failing))
-				require.Equal(t, 1, value(b.metrics.unconfirmed))
-				require.Zero(t, value(b.metrics.dead[task.ReasonPermanent]))
+				require.Contains(t, b.journal.all(), requeued)
+				require.NotContains(t, b.journal.all(), fmt.Sprintf("ack %d", tag))
+				require.Zero(t, value(b.metrics.dead[task.ReasonUndecodable]))
 				b.stopAndWait(t)
 			})
 		})
 	}
 }
 
-func TestThePauseGrowsWithEachReturnAndIsBounded(t *testing.T) {
-	t.Parallel()
-	last := time.Duration(0)
-	for count := range maxDeliveryCount + 1 {
-		pause := unconfirmedPause(count)
-		require.GreaterOrEqual(t, pause, max(last, minUnconfirmedPause))
-		require.LessOrEqual(t, pause, maxUnconfirmedPause)
-		last = pause
-	}
-	require.Equal(t, minUnconfirmedPause, unconfirmedPause(0))
-	require.Equal(t, maxUnconfirmedPause, last)
-}
-
-func TestAStopCutsThePauseShort(t *testing.T) {
+func TestAStopRequeuesAnUnconfirmedSettlementAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, options{})
 		b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrBlocked }
 		tag := b.deliver(taskBody(1, 0, `,"fail":{"kind":"transient"}`), nil)
-		synctest.Wait()
+		sleep(time.Minute)
 		start := time.Now()
 		b.stopAndWait(t)
 		require.Zero(t, time.Since(start))
 		require.Contains(t, b.journal.all(), fmt.Sprintf("requeue %d", tag))
+	})
+}
+
+// TestADeliveryWhoseChannelIsGoneIsLetGo holds that nothing is done any more
+// about what the broker has back: it is not run, and not settled.
+func TestADeliveryWhoseChannelIsGoneIsLetGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, options{})
+		b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrUnavailable }
+		b.deliver(taskBody(1, 0, `,"fail":{"kind":"transient"}`), nil)
+		b.deliver(taskBody(2, 0, ""), amqp.Table{"x-delivery-count": int64(20)})
+		synctest.Wait()
+		b.acks.err = amqp.ErrClosed
+		b.source.lose <- struct{}{}
+		synctest.Wait()
+		require.Equal(t, 2, value(b.metrics.ackErrors))
+		require.Equal(t, 1, b.ran(t))
+
+		b.acks.err = nil
+		b.publisher.fails = nil
+		b.deliver(taskBody(1, 0, `,"fail":{"kind":"transient"}`), nil)
+		sleep(insistAtMost)
+		synctest.Wait()
+		require.Len(t, b.publisher.sent, 1)
+		require.Equal(t, "ack 3", b.journal.all()[len(b.journal.all())-1])
+		b.stopAndWait(t)
 	})
 }
 
@@ -249,7 +316,7 @@ func TestAPanicOfTheWorkerItself(t *testing.T) {
 		b := newBench(t, options{concurrency: 1})
 		b.publisher.fails = func(rabbitmq.Message) error { panic("an error of ours") }
 		tag := b.deliver(taskBody(1, 0, `,"fail":{"kind":"permanent"}`), nil)
-		sleep(minUnconfirmedPause + time.Millisecond)
+		sleep(minPause + time.Millisecond)
 		require.Equal(t, []string{fmt.Sprintf("requeue %d", tag)}, b.journal.all())
 		require.Contains(t, b.logged.String(), "an error of ours")
 		next := b.deliver(taskBody(2, 0, ""), nil)

@@ -13,9 +13,6 @@ const (
 	suspectFrom = 2
 	// suspectStep is by how much each further delivery widens the wait.
 	suspectStep = 2 * time.Second
-
-	minUnconfirmedPause = time.Second
-	maxUnconfirmedPause = 30 * time.Second
 )
 
 // suspectWait is how long to hold a delivery back before its task starts.
@@ -32,16 +29,6 @@ func suspectWait(d amqp.Delivery) time.Duration {
 		return 0
 	}
 	return rand.N(time.Duration(count) * suspectStep) //nolint:gosec // Spread, not secrecy.
-}
-
-// unconfirmedPause is how long to hold a delivery back whose settlement could
-// not be published, before it is requeued. It doubles with each return, so
-// that an alarm of some minutes does not exhaust the delivery limit.
-func unconfirmedPause(count int) time.Duration {
-	if count > 5 { // and no overflow
-		return maxUnconfirmedPause
-	}
-	return min(minUnconfirmedPause<<count, maxUnconfirmedPause)
 }
 
 // maxDeliveryCount bounds what is believed of a header that anybody can write.

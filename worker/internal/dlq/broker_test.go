@@ -165,7 +165,7 @@ func listAndShow(t *testing.T, w *world) {
 		require.Equal(t, "r-1", first.Run)
 		require.WithinDuration(t, time.Now().Add(-5*time.Hour), *first.DiedAt, time.Minute)
 		require.Nil(t, first.Contents)
-		require.Equal(t, reasonUnknown, letters[5].Reason)
+		require.Equal(t, string(reasonUnknown), letters[5].Reason)
 		require.Nil(t, letters[5].DiedAt)
 	}
 

@@ -11,7 +11,10 @@ import (
 
 // reasonUnknown is for a message that neither a worker nor the broker has
 // dead-lettered: somebody put it there.
-const reasonUnknown = "unknown"
+const reasonUnknown task.Reason = "unknown"
+
+// Reasons lists what a filter can ask for.
+func Reasons() []task.Reason { return append(task.Reasons(), reasonUnknown) }
 
 // Letter is a dead letter. Its JSON form is what the commands print.
 type Letter struct {
@@ -43,7 +46,7 @@ type Contents struct {
 
 // newLetter reads the outside of a message.
 func newLetter(d amqp.Delivery) Letter {
-	l := Letter{ID: d.MessageId, Reason: reasonUnknown, Attempt: 1, Size: len(d.Body)}
+	l := Letter{ID: d.MessageId, Reason: string(reasonUnknown), Attempt: 1, Size: len(d.Body)}
 	headers, err := task.ParseHeaders(d.Headers)
 	if err == nil {
 		l.Attempt, l.Replays = headers.Attempt, headers.ReplayCount

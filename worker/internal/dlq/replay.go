@@ -105,7 +105,8 @@ func newPace(rate float64) *pace {
 	if rate <= 0 {
 		return &pace{}
 	}
-	return &pace{ticker: time.NewTicker(max(time.Duration(float64(time.Second)/rate), 1))}
+	const longest = 1e18 // what a duration holds, and a rate of next to none exceeds
+	return &pace{ticker: time.NewTicker(max(time.Duration(min(float64(time.Second)/rate, longest)), 1))}
 }
 
 // wait returns when the next event may happen; the first may at once.

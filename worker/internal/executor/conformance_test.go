@@ -244,9 +244,9 @@ func TestAPanicIsLoggedAndCounted(t *testing.T) {
 
 			require.Contains(t, logged.String(), `"err":"poison"`)
 			require.Contains(t, logged.String(), "conformance_test.go", "the stack shows where")
-			expected := "# HELP worker_executor_panics_total Panics that reached the executor: errors of the worker itself, as those of an action are caught before.\n" +
-				"# TYPE worker_executor_panics_total counter\nworker_executor_panics_total 1\n"
-			require.NoError(t, testutil.GatherAndCompare(reg, bytes.NewBufferString(expected), "worker_executor_panics_total"))
+			expected := "# HELP executor_panics_total Panics that reached the executor: errors of the worker itself, as those of an action are caught before.\n" +
+				"# TYPE executor_panics_total counter\nexecutor_panics_total 1\n"
+			require.NoError(t, testutil.GatherAndCompare(reg, bytes.NewBufferString(expected), "executor_panics_total"))
 		})
 	}
 }

@@ -12,12 +12,12 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, running func() int) *metrics {
 	f := promauto.With(reg)
 	f.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "worker_executor_tasks",
+		Name: "executor_tasks",
 		Help: "Tasks that the executor has accepted and not finished.",
 	}, func() float64 { return float64(running()) })
 	return &metrics{
 		panics: f.NewCounter(prometheus.CounterOpts{
-			Name: "worker_executor_panics_total",
+			Name: "executor_panics_total",
 			Help: "Panics that reached the executor: errors of the worker itself, as those of an action are caught before.",
 		}),
 	}

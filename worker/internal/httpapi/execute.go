@@ -27,8 +27,8 @@ func (h *Handler) execute(w http.ResponseWriter, r *http.Request, requestID stri
 	if p != nil {
 		return task.Result{}, p
 	}
-	t := action.Task{Message: message, Attempt: 1, RequestID: requestID}
-	t.Traceparent, t.Tracestate = task.TraceContext(r.Header.Get(headerTraceparent), r.Header.Get(headerTracestate))
+	t := action.Task{Message: message, Headers: task.Headers{Attempt: 1, RequestID: requestID}}
+	t.Traceparent, t.Tracestate = task.TraceContext(r.Header.Get(task.HTTPTraceparent), r.Header.Get(task.HTTPTracestate))
 
 	res, err := h.runner.Run(r.Context(), action.LaneSync, t)
 	if err == nil {
@@ -46,10 +46,7 @@ func (h *Handler) execute(w http.ResponseWriter, r *http.Request, requestID stri
 func readMessage(w http.ResponseWriter, r *http.Request) (task.Message, *problem) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, task.MaxMessageBytes))
 	if err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return task.Message{}, bodyTooLarge()
-		}
-		return task.Message{}, unreadableBody()
+		return task.Message{}, missingBody(err)
 	}
 	m, err := task.DecodeMessage(body)
 	if err != nil {

@@ -18,12 +18,6 @@ import (
 	"github.com/twinlane/twinlane/worker/internal/action"
 )
 
-const (
-	headerRequestID   = "X-Request-Id"
-	headerTraceparent = "Traceparent"
-	headerTracestate  = "Tracestate"
-)
-
 // Config bounds the sync lane.
 type Config struct {
 	// Concurrency is how many tasks may run at once; more are refused.
@@ -52,8 +46,8 @@ func NewHandler(cfg Config, runner *action.Runner, reg prometheus.Registerer, lo
 		logger:  service.OrDiscard(logger).With("component", "httpapi"),
 		metrics: newMetrics(reg),
 	}
-	h.mux.Handle("POST /v1/execute", h.answering(h.execute))
-	h.mux.Handle("/v1/execute", h.answering(methodNotAllowed))
+	h.mux.Handle(http.MethodPost+" "+task.PathExecute, h.answering(h.execute))
+	h.mux.Handle(task.PathExecute, h.answering(methodNotAllowed))
 	h.mux.Handle("/", h.answering(notFound))
 	return h
 }
@@ -67,16 +61,16 @@ type endpoint func(w http.ResponseWriter, r *http.Request, requestID string) (ta
 // answering writes what an endpoint returns.
 func (h *Handler) answering(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requestID := r.Header.Get(headerRequestID)
+		requestID := r.Header.Get(task.HTTPRequestID)
 		if !task.ValidName(requestID) {
 			requestID = uuid.NewString()
 		}
-		w.Header().Set(headerRequestID, requestID)
+		w.Header().Set(task.HTTPRequestID, requestID)
 		res, p := e(w, r, requestID)
 		if p != nil {
 			p.RequestID = requestID
 			p.setHeader(w.Header())
-			h.write(w, p.Status, problemType, p)
+			h.write(w, p.Status, task.ProblemContentType, p)
 			return
 		}
 		h.write(w, http.StatusOK, task.ContentType, res)
@@ -87,7 +81,9 @@ func (h *Handler) write(w http.ResponseWriter, status int, contentType string, b
 	h.metrics.responses.WithLabelValues(codeLabel(status)).Inc()
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	if err := json.NewEncoder(w).Encode(body); err != nil {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false) // an output may grow sixfold by it, beyond what a gateway takes
+	if err := enc.Encode(body); err != nil {
 		h.logger.Debug("answer not written", "err", err)
 	}
 }

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -59,12 +61,13 @@ func (f fixture) post(ctx context.Context, body string) *httptest.ResponseRecord
 	return w
 }
 
-func decodeProblem(t *testing.T, w *httptest.ResponseRecorder) problem {
+func decodeProblem(t *testing.T, w *httptest.ResponseRecorder) task.Problem {
 	t.Helper()
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-	var p problem
+	var p task.Problem
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
 	require.Equal(t, w.Code, p.Status)
+	require.Equal(t, task.ProblemCode(strings.TrimPrefix(p.Type, "urn:twinlane:problem:")).Title(), p.Title)
 	require.NotEmpty(t, p.Title)
 	require.NotEmpty(t, p.RequestID)
 	require.Equal(t, p.RequestID, w.Header().Get("X-Request-Id"))
@@ -167,6 +170,43 @@ func TestBadRequests(t *testing.T) {
 			require.Equal(t, tt.status == 405, w.Header().Get("Allow") == "POST")
 		})
 	}
+}
+
+// TestABodyThatDoesNotComeWhole tells a client that went wrong from one that is slow.
+func TestABodyThatDoesNotComeWhole(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]struct {
+		status int
+		code   task.ProblemCode
+	}{
+		io.ErrUnexpectedEOF:    {http.StatusBadRequest, task.ProblemUnreadableBody},
+		os.ErrDeadlineExceeded: {http.StatusRequestTimeout, task.ProblemSlowBody},
+	} {
+		body := io.MultiReader(strings.NewReader(message("")[:20]), iotest.ErrReader(err))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, task.PathExecute, body)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		newFixture(t, 1).ServeHTTP(w, r)
+		require.Equal(t, want.status, w.Code)
+		p := decodeProblem(t, w)
+		require.True(t, p.Is(want.code), p.Type)
+	}
+}
+
+// TestAnOutputArrivesByteForByte holds that no output grows on its way beyond
+// what a gateway accepts.
+func TestAnOutputArrivesByteForByte(t *testing.T) {
+	t.Parallel()
+	output := `"` + strings.Repeat("<>&", task.MaxOutputBytes/3)[:task.MaxOutputBytes-2] + `"`
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, output) }))
+	t.Cleanup(target.Close)
+	reg := prometheus.NewRegistry()
+	runner := action.NewRunner(action.Config{Timeout: 5 * time.Second, HTTPURL: target.URL}, reg, nil)
+	t.Cleanup(runner.Close)
+	body := strings.Replace(message(""), `"delay"`, `"http"`, 1)
+	w := fixture{NewHandler(Config{Concurrency: 1}, runner, reg, nil), nil}.post(t.Context(), body)
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Contains(t, w.Body.String(), `"output":`+output)
 }
 
 func TestRefusesWhatIsBeyondItsBound(t *testing.T) {

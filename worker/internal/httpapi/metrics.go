@@ -15,12 +15,12 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		responses: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
-			Name: "worker_sync_responses_total",
+			Name: "sync_responses_total",
 			Help: "Answers of the sync lane by status code.",
 		}, []string{"code"}),
 	}
 	for _, status := range []int{
-		http.StatusOK, http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusOK, http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestTimeout,
 		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
 		http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 	} {

@@ -4,32 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/action"
 )
 
-const (
-	problemType   = "application/problem+json"
-	problemPrefix = "urn:twinlane:problem:"
-)
-
-// problem is an RFC 9457 problem with the extensions that this API uses.
+// problem is a task.Problem and the headers that go with it.
 type problem struct {
-	Type      string `json:"type"`
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail,omitempty"`
-	RequestID string `json:"request_id"`
-
-	// Of task-failed.
-	Reason    task.Reason `json:"reason,omitempty"`
-	Transient *bool       `json:"transient,omitempty"`
-	// Of invalid-field.
-	Field   string `json:"field,omitempty"`
-	Value   string `json:"value,omitempty"`
-	Allowed string `json:"allowed,omitempty"`
-
+	task.Problem
 	allow      string
 	retryAfter string
 }
@@ -43,49 +26,54 @@ func (p *problem) setHeader(h http.Header) {
 	}
 }
 
-func newProblem(status int, code, title, detail string) *problem {
-	return &problem{Type: problemPrefix + code, Title: title, Status: status, Detail: detail}
+func newProblem(status int, code task.ProblemCode, detail string) *problem {
+	return &problem{Problem: task.Problem{Type: code.Type(), Title: code.Title(), Status: status, Detail: detail}}
 }
 
 func notFound(http.ResponseWriter, *http.Request, string) (task.Result, *problem) {
-	return task.Result{}, newProblem(http.StatusNotFound, "not-found", "Not found", "This worker serves POST /v1/execute.")
+	return task.Result{}, newProblem(http.StatusNotFound, task.ProblemNotFound, "This worker serves POST "+task.PathExecute+".")
 }
 
 func methodNotAllowed(http.ResponseWriter, *http.Request, string) (task.Result, *problem) {
-	p := newProblem(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "Use POST.")
+	p := newProblem(http.StatusMethodNotAllowed, task.ProblemMethodNotAllowed, "Use POST.")
 	p.allow = http.MethodPost
 	return task.Result{}, p
 }
 
 func unsupportedMediaType() *problem {
-	return newProblem(http.StatusUnsupportedMediaType, "unsupported-media-type", "Unsupported media type",
+	return newProblem(http.StatusUnsupportedMediaType, task.ProblemUnsupportedMediaType,
 		"The Content-Type has to be "+task.ContentType+".")
 }
 
 func workerBusy() *problem {
-	p := newProblem(http.StatusServiceUnavailable, "worker-busy", "Worker busy",
+	p := newProblem(http.StatusServiceUnavailable, task.ProblemWorkerBusy,
 		"As many tasks run as this worker takes over HTTP.")
 	p.retryAfter = "1"
 	return p
 }
 
-func bodyTooLarge() *problem {
-	return newProblem(http.StatusRequestEntityTooLarge, "body-too-large", "Body too large",
-		fmt.Sprintf("The body may have %d bytes.", task.MaxMessageBytes))
-}
-
-func unreadableBody() *problem {
-	return newProblem(http.StatusBadRequest, "malformed-json", "Malformed JSON", "The body did not arrive whole.")
+// missingBody answers for an error of reading the body.
+func missingBody(err error) *problem {
+	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
+	switch {
+	case tooLarge:
+		return newProblem(http.StatusRequestEntityTooLarge, task.ProblemBodyTooLarge,
+			fmt.Sprintf("The body may have %d bytes.", task.MaxMessageBytes))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return newProblem(http.StatusRequestTimeout, task.ProblemSlowBody, "Send the whole body at once.")
+	default:
+		return newProblem(http.StatusBadRequest, task.ProblemUnreadableBody, "The body did not arrive whole.")
+	}
 }
 
 // invalidMessage answers for an error of task.DecodeMessage.
 func invalidMessage(err error) *problem {
 	if f, ok := errors.AsType[*task.FieldError](err); ok {
-		p := newProblem(http.StatusUnprocessableEntity, "invalid-field", "Invalid field", f.Error())
+		p := newProblem(http.StatusUnprocessableEntity, task.ProblemInvalidField, f.Error())
 		p.Field, p.Value, p.Allowed = f.Field, f.Value, f.Allowed
 		return p
 	}
-	return newProblem(http.StatusBadRequest, "malformed-json", "Malformed JSON", err.Error())
+	return newProblem(http.StatusBadRequest, task.ProblemMalformedJSON, err.Error())
 }
 
 // taskProblem answers for a task that failed. In this lane the first attempt
@@ -94,9 +82,9 @@ func taskProblem(err error) *problem {
 	outcome := action.OutcomeOf(err)
 	detail := task.Truncate(err.Error(), task.MaxErrorBytes)
 	if outcome == action.OutcomeTimeout {
-		return newProblem(http.StatusGatewayTimeout, "task-timeout", "Task timed out", detail)
+		return newProblem(http.StatusGatewayTimeout, task.ProblemTaskTimeout, detail)
 	}
-	p := newProblem(http.StatusInternalServerError, "task-failed", "Task failed", detail)
+	p := newProblem(http.StatusInternalServerError, task.ProblemTaskFailed, detail)
 	transient := outcome == action.OutcomeTransient
 	p.Transient = &transient
 	switch outcome {

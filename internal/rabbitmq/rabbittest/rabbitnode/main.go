@@ -39,6 +39,7 @@ type config struct {
 	Port           int           `default:"0" placeholder:"PORT" help:"AMQP port, on loopback like all the others; 0 takes a free one."`
 	ManagementPort int           `default:"0" placeholder:"PORT" help:"Port of the management user interface and API; 0 takes a free one."`
 	PrometheusPort int           `default:"0" placeholder:"PORT" help:"Port of /metrics; 0 takes a free one."`
+	Definitions    string        `type:"existingfile" placeholder:"FILE" help:"JSON file of users, permissions, policies and the like, loaded at each start. It has to bring the user twinlane: the broker makes no user of its own then."`
 	NodeName       string        `default:"twinlane@localhost" placeholder:"NAME@HOST" help:"Erlang node name, default ${default}. The data belong to it: under another name the broker starts empty."`
 	StartTimeout   time.Duration `default:"90s" placeholder:"DURATION" help:"How long the start may take. Default ${default}."`
 }
@@ -77,6 +78,14 @@ func parseConfig(args []string, stdout io.Writer) (cfg config, helped bool, err 
 	return cfg, helped, err
 }
 
+// conf is what the broker's configuration has beyond that of every node.
+func (c *config) conf() []string {
+	if c.Definitions == "" {
+		return nil
+	}
+	return []string{"load_definitions = " + c.Definitions} // absolute, as the parser made it
+}
+
 // serve runs the broker until ctx ends or the broker dies.
 func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logger) error {
 	node, err := rabbittest.NewNode(rabbittest.Settings{
@@ -89,6 +98,7 @@ func serve(ctx context.Context, cfg config, stdout io.Writer, logger *slog.Logge
 		},
 		Management: true,
 		FullSize:   true,
+		Conf:       cfg.conf(),
 	})
 	if err != nil {
 		return err

@@ -52,6 +52,19 @@ func TestRun(t *testing.T) {
 	require.Contains(t, second.log(t), "rabbitnode: rabbitmq-server ended (signal: killed)")
 }
 
+// The definitions of the containers' broker make the same policy here, and let clients in.
+func TestRunLoadsDefinitions(t *testing.T) {
+	t.Parallel()
+	node := launch(t, "--dir", t.TempDir(), "--definitions", "../../../../deploy/rabbitmq/definitions.json")
+	policy := node.fetch(t, node.addresses["management"]+"api/policies/%2F/tasks-max-length")
+	require.Contains(t, policy, `"max-length":1000000`)
+	require.Contains(t, policy, `"overflow":"reject-publish"`)
+	_, err := node.channel(t).QueueDeclare("tasks.v1", true, false, false, false, nil)
+	require.NoError(t, err)
+	node.cancel()
+	require.Equal(t, exitOK, node.wait(t))
+}
+
 func TestRunStopsWhileStarting(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -78,6 +91,8 @@ func TestUsage(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, exitUsage, run(t.Context(), nil, &stdout, &stderr))
 	require.Contains(t, stderr.String(), "missing flags: --dir")
+	require.Equal(t, exitUsage, run(t.Context(), []string{"--dir", t.TempDir(), "--definitions", "none.json"}, &stdout, &stderr))
+	require.Contains(t, stderr.String(), "none.json: no such file or directory")
 	require.Equal(t, exitOK, run(t.Context(), []string{"--help"}, &stdout, &stderr))
 	require.Contains(t, stdout.String(), "--management-port")
 }
