@@ -43,20 +43,22 @@ local-down: ## Stop what `make local` started
 ##@ Measure it
 
 .PHONY: sweep
-sweep: export PRESET := $(or $(PRESET),$(if $(filter-out 0,$(QUICK)),quick,published))
 sweep: ## Load both lanes at rising rates and report: QUICK=1, or RPS=, DURATION=, LANES=, …; STACK=compose or local
 	@deploy/with-stack deploy/sweep
 
 .PHONY: bench
-bench: deps ## Compare the publisher strategies with a raw client, on a real broker: ROUNDS=
+bench: deps ## Compare the publisher strategies with a raw client, on a real broker (ROUNDS=), and time the gateway alone
 	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./internal/rabbitmq/
+	go test -run='^$$' -bench=. -benchmem ./gateway/internal/httpapi/
 
 ##@ Look into it
 
 .PHONY: dlq
 dlq: ## List, show, replay or purge dead tasks: ARGS='ls', ARGS='--help'
 	@$(MAKE) --silent build
-	@if [[ -z "$${AMQP_URL:-}" && -r $(run)/local/env ]]; then . $(run)/local/env; fi; $(run)/bin/worker dlq $(ARGS)
+	@if [[ -z "$${AMQP_URL:-}" && -r $(run)/local/env ]]; then . $(run)/local/env; fi; \
+		export AMQP_URL=$${AMQP_URL:-amqp://twinlane:twinlane@127.0.0.1:$${AMQP_PORT:-5672}/}; \
+		$(run)/bin/worker dlq $(ARGS)
 
 ##@ Work on it
 
@@ -69,7 +71,7 @@ build: ## Build the static binaries into .run/bin
 	CGO_ENABLED=0 go build -trimpath -o $(run)/bin/ ./gateway ./worker ./internal/rabbitmq/rabbittest/rabbitnode
 
 .PHONY: test
-test: test-go test-k6 check-config ## Run all tests, against real processes
+test: test-go test-k6 ## Run all tests, against real processes
 
 .PHONY: test-go
 test-go: deps ## Run the Go tests, with the race detector and a real RabbitMQ: TESTFLAGS='-run Name -v'

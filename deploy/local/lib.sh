@@ -11,6 +11,16 @@ readonly root run state log
 # The processes of the stack, in the order in which they start. They stop in the opposite one.
 readonly processes=(rabbitmq worker gateway prometheus)
 
+# The variables of the services' settings (gateway --help, worker serve --help), except the addresses: a stack sets those
+# itself. deploy/check-config holds these lists to the services and to docker-compose.yml.
+# shellcheck disable=SC2034 # used by name
+readonly gateway_settings=(MAX_BODY_BYTES SYNC_MAX_IN_FLIGHT SYNC_TIMEOUT PUBLISH_STRATEGY PUBLISH_CONNECTIONS
+  PUBLISH_CHANNELS PUBLISH_MAX_IN_FLIGHT PUBLISH_ACQUIRE_WAIT PUBLISH_CONFIRM_TIMEOUT LOG_LEVEL FAULT_INJECTION
+  DRAIN_DELAY SHUTDOWN_GRACE)
+# shellcheck disable=SC2034 # used by name
+readonly worker_settings=(LOG_LEVEL EXECUTOR CONCURRENCY SYNC_CONCURRENCY TASK_TIMEOUT MAX_ATTEMPTS DEFAULT_DURATION
+  HTTP_ACTION_URL FAULT_INJECTION SHUTDOWN_GRACE)
+
 fail() {
   printf '%s\n' "$*" >&2
   exit 1
@@ -70,3 +80,33 @@ stack_running() {
   done
   return 1
 }
+
+# without_effect SERVICE prints the settings of a service that are set here, but not so where it was started. Its own
+# environment comes on standard input, a variable a line.
+without_effect() {
+  local -n settings=$1_settings
+  local environment name
+  environment=$(cat)
+  for name in "${settings[@]}"; do
+    if [[ -n ${!name:-} ]] && ! grep -qxF -e "$name=${!name}" <<<"$environment"; then printf '%s\n' "$name"; fi
+  done
+}
+
+# local_without_effect prints those settings for the part of the local stack that runs.
+local_without_effect() {
+  local service pid
+  for service in gateway worker; do
+    if pid=$(pid_of "$service.keeper" || pid_of "$service"); then
+      without_effect "$service" < <(tr '\0' '\n' <"/proc/$pid/environ")
+    fi
+  done | sort -u
+}
+
+# explain_without_effect NAMES RESTART says that these settings, a name a line, have no effect, and what would change it.
+explain_without_effect() {
+  printf 'These settings have no effect on the stack that runs, which was started with others: %s. %s\n' \
+    "${1//$'\n'/, }" "$2" >&2
+}
+
+# shellcheck disable=SC2034 # used by the scripts that source this
+readonly restart_local="To restart it with what is set: make local-down local"

@@ -135,6 +135,7 @@ function facts(summary) {
     ['processors', environment.host_cpus],
     ['Go', environment.go],
     ['RabbitMQ', environment.rabbitmq],
+    ['publish strategy', environment.publish_strategy],
   ].filter(([, value]) => value !== null);
   const entries = known.map(([name, value]) => `<div><dt>${escape(name)}</dt><dd>${escape(value)}</dd></div>`);
   return `<dl class="facts">${entries.join('')}</dl><p class="again">Run it again: <code>${escape(command(settings))}</code></p>`;

@@ -50,7 +50,7 @@ export function readSettings(env) {
     rates: readRates(env, values, problems),
     duration: number('DURATION', 1, 3600),
     action: choice(env, 'ACTION', values.ACTION, actions, problems),
-    taskMs: integer(env, taskSetting(env), values.TASK_MS, 0, 60000, problems),
+    taskMs: number('TASK_MS', 0, 60000),
     payloadBytes: number('PAYLOAD_BYTES', 0, 256000),
     gatewayUrl: readURL(env, values, problems),
     out: given(env, 'OUT', values.OUT),
@@ -102,11 +102,6 @@ function integer(env, name, fallback, min, max, problems) {
   }
   problems.push(`${name}=${value}: use a whole number from ${min} to ${max}`);
   return Number(fallback);
-}
-
-/** The task's own time is TASK_MS; DURATION_MS, the name of the body's field, is understood as well. */
-function taskSetting(env) {
-  return given(env, 'TASK_MS', '') === '' && given(env, 'DURATION_MS', '') !== '' ? 'DURATION_MS' : 'TASK_MS';
 }
 
 function readLanes(env, values, problems) {

@@ -32,6 +32,7 @@ export function summarise(data, settings, plan, env, now) {
       host_cpus: env.HOST_CPUS ? Number(env.HOST_CPUS) : null,
       go: env.GO_VERSION || null,
       rabbitmq: env.RABBITMQ_VERSION || null,
+      publish_strategy: env.GATEWAY_STRATEGY || null,
     },
     breakpoint: settings.breakpoint ? findBreak(steps) : null,
     steps,

@@ -28,6 +28,11 @@ export function reportTests() {
     ['<script', '<link', '<img', 'url(', '@import', ' src=', 'undefined', 'NaN', 'Infinity'].forEach((part) => lacks(page, part));
   });
 
+  test('the page names the strategy of the gateway where it is known', () => {
+    contains(report(summaryOf({}, published, { extraEnv: { GATEWAY_STRATEGY: 'shared' } })), '<dt>publish strategy</dt><dd>shared</dd>');
+    lacks(report(sweep), 'publish strategy');
+  });
+
   test('what comes from outside is escaped', () => {
     const env = { RPS: '50', GATEWAY_URL: 'http://h/<i>&"', RUN: 'r' };
     const page = report(summaryOf(env, published, { extraEnv: { COMMIT: '<script>alert(1)</script>', GO_VERSION: '"&' } }));

@@ -24,7 +24,7 @@ const rejected = [
   [{ LANES: 'sync,sync' }, 'LANES=sync,sync: use'],
   [{ ACTION: 'sleep' }, 'ACTION=sleep: use one of delay, block, cpu, http'],
   [{ TASK_MS: '60001' }, 'TASK_MS=60001: use a whole number from 0 to 60000'],
-  [{ DURATION_MS: '-1' }, 'DURATION_MS=-1: use a whole number from 0 to 60000'],
+  [{ TASK_MS: '-1' }, 'TASK_MS=-1: use a whole number from 0 to 60000'],
   [{ PAYLOAD_BYTES: '256001' }, 'PAYLOAD_BYTES=256001: use a whole number from 0 to 256000'],
   [{ GATEWAY_URL: 'localhost:8080' }, 'GATEWAY_URL=localhost:8080: use an address such as http://127.0.0.1:8080'],
   [{ GATEWAY_URL: 'http://a?b' }, 'GATEWAY_URL=http://a?b: use an address'],
@@ -75,11 +75,6 @@ export function settingsTests() {
     equal(settingsOf({ TASK_MS: '4500' }).gap, 6);
     equal(settingsOf({ TASK_MS: '4500', LANES: 'async' }).gap, 3);
     equal(settingsOf({ TASK_MS: '4500', LANES: 'async', GAP: '1' }).gap, 1);
-  });
-
-  test('the task time has two names', () => {
-    equal(settingsOf({ DURATION_MS: '250' }).taskMs, 250);
-    equal(settingsOf({ TASK_MS: '100', DURATION_MS: '250' }).taskMs, 100);
   });
 
   test('a trailing slash of the address is dropped', () => {

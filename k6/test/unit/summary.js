@@ -95,8 +95,8 @@ export function summaryTests() {
   });
 
   test('the environment is what the runner passes on', () => {
-    const { environment } = summaryOf(twoSteps, () => ({ sent: 1, times: [1, 1, 1, 1, 1] }), { extraEnv: { COMMIT: 'abc', HOST_CPUS: '2' } });
-    equal(environment, { k6: '1.8.1', commit: 'abc', host_cpus: 2, go: null, rabbitmq: null });
+    const { environment } = summaryOf(twoSteps, () => ({ sent: 1, times: [1, 1, 1, 1, 1] }), { extraEnv: { COMMIT: 'abc', HOST_CPUS: '2', GATEWAY_STRATEGY: 'shared', PUBLISH_STRATEGY: 'pooled' } });
+    equal(environment, { k6: '1.8.1', commit: 'abc', host_cpus: 2, go: null, rabbitmq: null, publish_strategy: 'shared' });
   });
 
   test('steps.csv has a line a step and a field a column', () => {
