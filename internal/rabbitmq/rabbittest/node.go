@@ -119,10 +119,10 @@ func (n *Node) Start(ctx context.Context) error {
 		return errUp
 	}
 	n.kill() // what is left of a node that died by itself
-	if err := checkFree(n.settings.Ports.used(n.settings.Management)); err != nil {
-		return fmt.Errorf("start node: %w", err)
+	err := awaitFree(ctx, n.settings.Ports.used(n.settings.Management))
+	if err == nil {
+		err = n.launch()
 	}
-	err := n.launch()
 	if err == nil {
 		err = n.awaitReady(ctx)
 	}

@@ -1,12 +1,14 @@
 package rabbittest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
+	"time"
 )
 
 // Ports are the loopback TCP ports of a node.
@@ -86,6 +88,29 @@ func checkFree(ports []*int) error {
 		_ = l.Close()
 	}
 	return errors.Join(errs...)
+}
+
+// portPatience is how long a port may still be in use that was just found free.
+const portPatience = time.Second
+
+// awaitFree waits until nothing listens on the ports. A socket that this
+// process has closed lives on for a moment in a child that is being forked.
+func awaitFree(ctx context.Context, ports []*int) error {
+	ctx, cancel := context.WithTimeout(ctx, portPatience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := checkFree(ports)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func loopback(port int) string {
