@@ -14,6 +14,7 @@ import (
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
+	"github.com/twinlane/twinlane/internal/service/servicetest"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
@@ -234,7 +235,7 @@ func TestAddressTaken(t *testing.T) {
 	t.Parallel()
 	taken := strings.TrimPrefix(startFreeWorker(t).URL, "http://")
 	for _, flag := range []string{"--http-addr=", "--admin-addr="} {
-		var log lockedBuffer
+		var log servicetest.Log
 		args := []string{"--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0", flag + taken}
 		require.Equal(t, exitFailed, run(t.Context(), args, io.Discard, &log))
 		require.Contains(t, log.String(), "listen on "+taken)

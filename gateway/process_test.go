@@ -13,7 +13,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
+	"github.com/twinlane/twinlane/internal/service/servicetest"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
@@ -44,7 +44,7 @@ const patience = 30 * time.Second
 type gateway struct {
 	api, admin string // base URLs
 	terminate  context.CancelFunc
-	log        *lockedBuffer
+	log        *servicetest.Log
 	exited     chan struct{}
 	code       int // valid once exited is closed
 }
@@ -53,7 +53,7 @@ type gateway struct {
 func startGateway(t *testing.T, args ...string) *gateway {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	g := &gateway{terminate: cancel, log: &lockedBuffer{}, exited: make(chan struct{})}
+	g := &gateway{terminate: cancel, log: &servicetest.Log{}, exited: make(chan struct{})}
 	args = append([]string{"--http-addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0"}, args...)
 	go func() {
 		defer close(g.exited)
@@ -238,22 +238,4 @@ func startFreeWorker(t *testing.T) *fakeWorker {
 	w := startWorker(t)
 	close(w.release)
 	return w
-}
-
-// lockedBuffer is a log that can be read while it is written.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

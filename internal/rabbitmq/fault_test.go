@@ -15,6 +15,7 @@ import (
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/service/servicetest"
 )
 
 // A stopped broker leaves its sockets open. Bodies of 64 KiB fill them, so
@@ -245,7 +246,7 @@ func TestSilentConnectionIsReplaced(t *testing.T) {
 func TestRedeclarationIsPaced(t *testing.T) {
 	t.Parallel()
 	url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
-	var logged lockedBuffer
+	var logged servicetest.Log
 	reg := prometheus.NewRegistry()
 	p, err := rabbitmq.NewPublisher(rabbitmq.PublisherConfig{}, connectTo(url), rabbitmq.Topology{}, reg, service.NewLogger(&logged, slog.LevelInfo))
 	require.NoError(t, err)

@@ -1,14 +1,12 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
+	"github.com/twinlane/twinlane/internal/service/servicetest"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
@@ -116,7 +115,7 @@ func TestDescriptionIsComplete(t *testing.T) {
 
 func TestPanicIsAnswered(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log servicetest.Log
 	worker := func(context.Context, task.Message, task.Headers) (task.Result, error) { panic("boom <&>") }
 	api := start(t, Config{Worker: fakeWorker(worker), Logger: slog.New(slog.NewJSONHandler(&log, nil))})
 	for range 3 {
@@ -191,27 +190,9 @@ func TestMetrics(t *testing.T) {
 
 func TestRequestsAreLoggedAtDebug(t *testing.T) {
 	t.Parallel()
-	var log lockedBuffer
+	var log servicetest.Log
 	api := start(t, Config{Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	api.post(t, "/v1/async", smallest, "X-Request-Id", "req-5")
 	require.Eventually(t, func() bool { return strings.Contains(log.String(), `"request_id":"req-5"`) }, 5*time.Second, time.Millisecond)
 	require.Contains(t, log.String(), `"status":202`)
-}
-
-// lockedBuffer is a log that can be read while it is written.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service/servicetest"
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/action"
 	"github.com/twinlane/twinlane/worker/internal/executor"
@@ -158,7 +159,7 @@ type bench struct {
 	publisher *fakePublisher
 	acks      *fakeAcknowledger
 	source    *fakeSource
-	logged    *logBuffer
+	logged    *servicetest.Log
 	reg       *prometheus.Registry
 	stop      context.CancelFunc
 	done      chan error
@@ -192,7 +193,7 @@ func newBench(t *testing.T, o options) *bench {
 		publisher: &fakePublisher{journal: j},
 		acks:      &fakeAcknowledger{journal: j},
 		source:    &fakeSource{journal: j, deliveries: make(chan amqp.Delivery), lose: make(chan struct{})},
-		logged:    &logBuffer{},
+		logged:    &servicetest.Log{},
 		done:      make(chan error, 1),
 	}
 	reg := prometheus.NewRegistry()
@@ -251,24 +252,4 @@ func (b *bench) ran(t *testing.T) int {
 // taskBody is a message whose id is t-n and which delays for a duration.
 func taskBody(n int, d time.Duration, extra string) string {
 	return fmt.Sprintf(`{"id":"t-%d","accepted_at":"2026-01-02T03:04:05Z","action":"delay","duration_ms":%d%s}`, n, d.Milliseconds(), extra)
-}
-
-// logBuffer is a buffer that may be read while others log.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-// Write implements io.Writer.
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-// String returns what was logged.
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
