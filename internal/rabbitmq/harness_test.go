@@ -71,7 +71,8 @@ func (p publisher) usable(t *testing.T, channels int) publisher {
 	return p
 }
 
-// metric is the sum of a metric's series that have the given label values.
+// metric is the sum of a metric's series that have the given label values; of
+// a histogram, the number of its observations.
 func (p publisher) metric(t *testing.T, name string, values ...string) float64 {
 	t.Helper()
 	return metric(t, p.reg, name, values...)
@@ -97,7 +98,7 @@ func metric(t *testing.T, reg *prometheus.Registry, name string, values ...strin
 					continue series
 				}
 			}
-			sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			sum += m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return sum

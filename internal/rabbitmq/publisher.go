@@ -211,17 +211,18 @@ func (p *Publisher) publish(ctx context.Context, m *Message) error {
 	if err := p.connected(); err != nil {
 		return err
 	}
+	asked := time.Now()
 	if err := p.admit(ctx); err != nil {
 		return err
 	}
 	defer p.leave()
 	ctx = p.deadline.context()
-	first := p.send(ctx, m, p.cfg.AcquireWait) //nolint:contextcheck // The message outlives its caller.
+	first := p.send(ctx, m, asked, p.cfg.AcquireWait) //nolint:contextcheck // The message outlives its caller.
 	if !errors.Is(first, ErrOutcomeUnknown) || errors.Is(first, ErrBlocked) || ctx.Err() != nil {
 		return first
 	}
 	p.metrics.republished.Inc()
-	second := p.send(ctx, m, republishWait) //nolint:contextcheck // As the first.
+	second := p.send(ctx, m, time.Now(), republishWait) //nolint:contextcheck // As the first.
 	if second == nil || errors.Is(second, ErrOutcomeUnknown) {
 		return second
 	}
@@ -234,12 +235,10 @@ func (p *Publisher) admit(ctx context.Context) error {
 	select {
 	case p.admitted <- struct{}{}:
 	default:
-		began := time.Now()
 		turn := time.NewTimer(p.cfg.AcquireWait)
 		defer turn.Stop()
 		select {
 		case p.admitted <- struct{}{}:
-			p.metrics.acquire.Observe(time.Since(began).Seconds())
 		case <-turn.C:
 			return ErrSaturated
 		case <-ctx.Done():
@@ -256,9 +255,12 @@ func (p *Publisher) leave() {
 }
 
 // send publishes m once, on the first channel that is to be had within wait.
-func (p *Publisher) send(ctx context.Context, m *Message, wait time.Duration) error {
+// The wait for a turn is measured from asked on, so that it counts once, the
+// place among those in flight included.
+func (p *Publisher) send(ctx context.Context, m *Message, asked time.Time, wait time.Duration) error {
 	began := time.Now()
 	if p.pool == nil {
+		p.metrics.acquire.Observe(began.Sub(asked).Seconds())
 		return p.sendOnOwnConnection(ctx, m, began)
 	}
 	ch := p.pool.tryAcquire()
@@ -269,7 +271,7 @@ func (p *Publisher) send(ctx context.Context, m *Message, wait time.Duration) er
 		}
 	}
 	defer p.pool.release(ch)
-	p.metrics.acquire.Observe(time.Since(began).Seconds())
+	p.metrics.acquire.Observe(time.Since(asked).Seconds())
 	return p.confirmed(ch.publish(ctx, m), began)
 }
 

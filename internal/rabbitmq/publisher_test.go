@@ -40,7 +40,7 @@ func TestPublisherConfirms(t *testing.T) {
 			t.Parallel()
 			url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
 			deleteAfter(t, url, queue)
-			p := startPublisher(t, rabbitmq.PublisherConfig{Strategy: tc.strategy, AcquireWait: patience, ConfirmTimeout: patience},
+			p := startPublisher(t, rabbitmq.PublisherConfig{Strategy: tc.strategy, MaxInFlight: 20, AcquireWait: patience, ConfirmTimeout: patience},
 				connectTo(url), oneQueue(queue, nil)).usable(t, tc.channels)
 			var messages []rabbitmq.Message
 			for _, id := range numbered("m", tc.messages) {
@@ -56,6 +56,7 @@ func TestPublisherConfirms(t *testing.T) {
 			}
 			require.InDelta(t, tc.messages, p.metric(t, "publisher_publishes_total", "accepted"), 0)
 			require.Zero(t, p.metric(t, "publisher_in_flight"))
+			require.InDelta(t, tc.messages, p.metric(t, "publisher_acquire_wait_seconds"), 0, "each waits for its turn once")
 		})
 	}
 }
