@@ -113,6 +113,11 @@ func (c *Connection) declare(ctx context.Context, s *session) error {
 	defer cancel()
 	drift := make(map[string]string)
 	err := c.topology.declare(ctx, s, func(name string, refused *amqp.Error) {
+		if refused.Code == amqp.NotFound {
+			c.logger.Warn("not available yet, will be declared again", "name", name, "err", refused.Reason)
+			c.Redeclare()
+			return
+		}
 		drift[name] = refused.Reason
 		if c.drift[name] != refused.Reason {
 			c.logger.Error("cannot be declared as it should be, used as it is", "name", name, "difference", refused.Reason)

@@ -37,6 +37,35 @@ func TaskMessage(exchange, routingKey, id string, headers task.Headers, body []b
 	}
 }
 
+// ResultMessage returns the message that tells what became of a task. The body
+// is an encoded task.Result.
+func ResultMessage(id string, body []byte, at time.Time) Message {
+	return streamMessage(task.MessageTypeResult, id, body, at)
+}
+
+// AcceptanceMessage returns the message that tells that a task with an
+// idempotency key was accepted. The body is an encoded task.Acceptance.
+func AcceptanceMessage(id string, body []byte, at time.Time) Message {
+	return streamMessage(task.MessageTypeAccepted, id, body, at)
+}
+
+// MarkerMessage returns a message that says nothing but its id: who reads their
+// own has read everything that was in the results stream before it.
+func MarkerMessage(id string, at time.Time) Message {
+	return streamMessage(task.MessageTypeMarker, id, nil, at)
+}
+
+func streamMessage(kind, id string, body []byte, at time.Time) Message {
+	return Message{
+		RoutingKey:  task.QueueResults,
+		ID:          id,
+		Type:        kind,
+		ContentType: task.ContentType,
+		Timestamp:   at,
+		Body:        body,
+	}
+}
+
 // validate refuses what must not reach the wire. A short string of more than
 // 255 bytes or headers larger than a frame would close the connection, and
 // with it every other publish in flight.

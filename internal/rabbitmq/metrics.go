@@ -152,3 +152,23 @@ func newSubscriptionMetrics(reg prometheus.Registerer, queue string) *subscripti
 		}),
 	}
 }
+
+type streamMetrics struct {
+	reading          prometheus.Gauge
+	messages, losses prometheus.Counter
+}
+
+func newStreamMetrics(reg prometheus.Registerer, stream string) *streamMetrics {
+	f := promauto.With(withLabel(reg, "queue", stream))
+	return &streamMetrics{
+		reading: f.NewGauge(prometheus.GaugeOpts{
+			Name: "stream_reading", Help: "1 while the stream is being read.",
+		}),
+		messages: f.NewCounter(prometheus.CounterOpts{
+			Name: "stream_messages_total", Help: "Messages read from the stream.",
+		}),
+		losses: f.NewCounter(prometheus.CounterOpts{
+			Name: "stream_losses_total", Help: "Times that the reading of the stream ended on an open connection.",
+		}),
+	}
+}

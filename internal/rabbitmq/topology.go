@@ -52,30 +52,64 @@ func RetrySteps() []RetryStep {
 	}
 }
 
+// TaskQueue is a queue that workers consume from.
+type TaskQueue struct {
+	Name string
+	// DeliveryLimit is how often a task may be returned without an answer, by
+	// workers that crash over it, before the broker itself dead-letters it.
+	DeliveryLimit int
+}
+
+// TaskQueues lists the queues that workers consume from: the one that tasks are
+// published to first, then those for tasks that may crash workers.
+func TaskQueues() []TaskQueue {
+	return []TaskQueue{
+		{Name: task.QueueTasks, DeliveryLimit: 20},
+		{Name: task.QueueSuspect, DeliveryLimit: 20},
+		{Name: task.QueueIsolated, DeliveryLimit: 3},
+	}
+}
+
 const (
-	// taskDeliveryLimit is how often a task may be returned without an answer,
-	// by workers that crash over it, before the broker itself dead-letters it.
-	taskDeliveryLimit = 20
 	// unlimitedDeliveries stands for no limit. RabbitMQ 3.10 drops messages
 	// under the -1 that means it in 4.x, and 4.x has a default of 20.
 	unlimitedDeliveries = 1_000_000
+	// maxResultsBytes bounds the results stream where so much happens that
+	// task.ResultRetention would not.
+	maxResultsBytes = 2 << 30
+	// resultsSegmentBytes is in what portions the results stream forgets.
+	resultsSegmentBytes = 64 << 20
 )
 
-// Tasks is the topology of the task queue, its retry steps and its DLQ, the
-// same for RabbitMQ 3.10 to 4.x. A limit on the length of a queue belongs into
-// a policy, which can be changed while the system runs.
+// Tasks is the topology of the task queues, the retry steps, the DLQ and the
+// results stream, the same for RabbitMQ 3.10 to 4.x. What a worker or the
+// broker itself gives up goes through one exchange to the DLQ, and to the
+// stream, so that a death that no worker lived to report is seen there too. A
+// limit on the length of a queue belongs into a policy, which can be changed
+// while the system runs.
 func Tasks() Topology {
 	t := Topology{
 		Exchanges: []Exchange{{Name: task.ExchangeDead, Kind: amqp.ExchangeFanout}},
 		Queues: []Queue{
 			quorum(task.QueueDeadLetter, map[string]any{"x-delivery-limit": unlimitedDeliveries}),
-			quorum(task.QueueTasks, map[string]any{
-				"x-delivery-limit":       taskDeliveryLimit,
-				"x-dead-letter-exchange": task.ExchangeDead,
-				"x-dead-letter-strategy": "at-least-once",
-			}),
+			{Name: task.QueueResults, Args: map[string]any{
+				"x-queue-type":                    "stream",
+				"x-max-age":                       fmt.Sprintf("%ds", int(task.ResultRetention.Seconds())),
+				"x-max-length-bytes":              int64(maxResultsBytes),
+				"x-stream-max-segment-size-bytes": resultsSegmentBytes,
+			}},
 		},
-		Bindings: []Binding{{Exchange: task.ExchangeDead, Queue: task.QueueDeadLetter}},
+		Bindings: []Binding{
+			{Exchange: task.ExchangeDead, Queue: task.QueueDeadLetter},
+			{Exchange: task.ExchangeDead, Queue: task.QueueResults},
+		},
+	}
+	for _, q := range TaskQueues() {
+		t.Queues = append(t.Queues, quorum(q.Name, map[string]any{
+			"x-delivery-limit":       q.DeliveryLimit,
+			"x-dead-letter-exchange": task.ExchangeDead,
+			"x-dead-letter-strategy": "at-least-once",
+		}))
 	}
 	for _, step := range RetrySteps() {
 		t.Queues = append(t.Queues, quorum(step.Queue, map[string]any{
@@ -107,11 +141,12 @@ func (t Topology) names() []string {
 	return names
 }
 
-// declare declares the topology on channels of its own. What exists with other
-// properties, or may not be declared by this user, is reported to drift and
-// left as it is.
-func (t Topology) declare(ctx context.Context, s *session, drift func(name string, err *amqp.Error)) error {
-	d := declarer{session: s, drift: drift}
+// declare declares the topology on channels of its own. What the broker refuses
+// is reported to refused and left as it is: what exists with other properties,
+// may not be declared by this user, or is not available yet, as a stream is
+// for a moment after a restart of its broker.
+func (t Topology) declare(ctx context.Context, s *session, refused func(name string, err *amqp.Error)) error {
+	d := declarer{session: s, refused: refused}
 	for _, e := range t.Exchanges {
 		d.do(ctx, e.Name, func(ch *amqp.Channel) error {
 			return ch.ExchangeDeclare(e.Name, e.Kind, true, false, false, false, nil)
@@ -135,7 +170,7 @@ func (t Topology) declare(ctx context.Context, s *session, drift func(name strin
 // closes the channel it was made on. It keeps the first error.
 type declarer struct {
 	session *session
-	drift   func(name string, err *amqp.Error)
+	refused func(name string, err *amqp.Error)
 	ch      *amqp.Channel
 	err     error
 }
@@ -152,11 +187,13 @@ func (d *declarer) do(ctx context.Context, name string, declare func(*amqp.Chann
 		}
 		return declare(d.ch)
 	})
-	refused, ok := errors.AsType[*amqp.Error](err)
-	if ok && (refused.Code == amqp.PreconditionFailed || refused.Code == amqp.AccessRefused) {
-		d.ch = nil
-		d.drift(name, refused)
-		return
+	if refused, ok := errors.AsType[*amqp.Error](err); ok {
+		switch refused.Code {
+		case amqp.PreconditionFailed, amqp.AccessRefused, amqp.NotFound:
+			d.ch = nil
+			d.refused(name, refused)
+			return
+		}
 	}
 	if err != nil {
 		d.err = fmt.Errorf("declare %s: %w", name, err)

@@ -51,13 +51,11 @@ func DecodeMessage(body []byte) (Message, error) {
 
 // Encode is the inverse of DecodeMessage.
 func (m Message) Encode() ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false) // escaping could grow a payload beyond MaxMessageBytes
-	if err := enc.Encode(m); err != nil {
+	body, err := encode(m)
+	if err != nil {
 		return nil, fmt.Errorf("encode task %s: %w", m.ID, err)
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+	return body, nil
 }
 
 // allowedName and allowedTime say what a name and a time have to look like.

@@ -16,6 +16,10 @@ const (
 	HeaderDeadReason = "x-dlq-reason" // a Reason
 	HeaderDeadError  = "x-dlq-error"  // the last error, at most MaxErrorBytes
 	HeaderDeadAt     = "x-dlq-at"     // when a worker dead-lettered it, RFC 3339
+
+	// HeaderFirstDeathReason is RabbitMQ's own, on messages that it dead-letters
+	// itself. A stream keeps it, where RabbitMQ 3.10 loses the list of deaths.
+	HeaderFirstDeathReason = "x-first-death-reason"
 )
 
 // Headers are the headers of a task message. The zero value is a first attempt

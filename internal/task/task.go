@@ -14,13 +14,29 @@ import (
 // Queue and exchange names. The version is part of the name, so that a change
 // of a queue's arguments is a migration to a new name and never a redeclaration.
 const (
-	QueueTasks      = "tasks.v1"
+	QueueTasks = "tasks.v1"
+	// QueueSuspect and QueueIsolated are for tasks that may crash workers: the
+	// first for all that were there when one crashed too often, the second for
+	// those that were there when it happened again.
+	QueueSuspect    = "tasks.v1.suspect"
+	QueueIsolated   = "tasks.v1.isolated"
 	QueueDeadLetter = "tasks.v1.dlq"
 	ExchangeDead    = "tasks.v1.dead"
+	// QueueResults is a stream: what became of each task, for ResultRetention.
+	QueueResults = "tasks.v1.results"
 )
 
-// MessageType is the AMQP type property of every task message.
-const MessageType = "task.v1"
+// ResultRetention is how long the outcome of a task is kept at most.
+const ResultRetention = time.Hour
+
+// The AMQP type property of the messages. A task message is in a task queue or
+// in the DLQ; the others are in the results stream.
+const (
+	MessageType         = "task.v1"
+	MessageTypeResult   = "result.v1"
+	MessageTypeAccepted = "accepted.v1" // an Acceptance
+	MessageTypeMarker   = "marker.v1"   // without a body: whoever reads their own has read everything before it
+)
 
 // ContentType is the media type of every request, message and result.
 const ContentType = "application/json"
@@ -122,30 +138,3 @@ const (
 func Reasons() []Reason {
 	return []Reason{ReasonPermanent, ReasonExhausted, ReasonPanic, ReasonUndecodable, ReasonDeliveryLimit}
 }
-
-// Result is the final outcome of a task.
-type Result struct {
-	ID      string `json:"id"`
-	Run     string `json:"run,omitempty"`
-	Status  Status `json:"status"`
-	Attempt int    `json:"attempt"`
-	// Output is what the action returned, any JSON value of at most MaxOutputBytes.
-	Output json.RawMessage `json:"output,omitempty"`
-	Reason Reason          `json:"reason,omitempty"`
-	Error  string          `json:"error,omitempty"`
-	// AcceptedAt is by the gateway's clock, the other two by the worker's: on
-	// machines whose clocks differ, so do the waits that are computed from them.
-	AcceptedAt time.Time `json:"accepted_at"`
-	StartedAt  time.Time `json:"started_at"`
-	FinishedAt time.Time `json:"finished_at"`
-}
-
-// QueueWait is the time between acceptance and the start of the last attempt.
-// On a first attempt that is the time spent queued.
-func (r Result) QueueWait() time.Duration { return r.StartedAt.Sub(r.AcceptedAt) }
-
-// ServiceTime is how long the last attempt ran.
-func (r Result) ServiceTime() time.Duration { return r.FinishedAt.Sub(r.StartedAt) }
-
-// EndToEnd is the time between acceptance and the end of the last attempt.
-func (r Result) EndToEnd() time.Duration { return r.FinishedAt.Sub(r.AcceptedAt) }
