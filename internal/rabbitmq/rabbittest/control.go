@@ -25,14 +25,14 @@ func (n *Node) Ctl(ctx context.Context, args ...string) (string, error) {
 	cmd.Dir, cmd.Env = n.settings.Dir, n.settings.env()
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second // for an Erlang VM below the tool, which holds the output open
-	p, err := startProcess(cmd)
+	p, err := StartProcess(cmd)
 	if err != nil {
 		return "", err
 	}
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		p.kill()
+		p.Kill()
 		err = ctx.Err()
 	}
 	if err == nil && !cmd.ProcessState.Success() {
@@ -96,6 +96,16 @@ func (n *Node) DeleteQueue(ctx context.Context, name string) error {
 // withChannel calls f with a channel on a connection of its own. The end of ctx cuts the connection, and with it
 // everything that waits for an answer.
 func (n *Node) withChannel(ctx context.Context, f func(*amqp.Channel) error) error {
+	return n.withConnection(ctx, func(conn *amqp.Connection) error {
+		ch, err := conn.Channel()
+		if err != nil {
+			return fmt.Errorf("open channel: %w", err)
+		}
+		return f(ch)
+	})
+}
+
+func (n *Node) withConnection(ctx context.Context, f func(*amqp.Connection) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	dial := func(network, addr string) (net.Conn, error) {
@@ -110,9 +120,5 @@ func (n *Node) withChannel(ctx context.Context, f func(*amqp.Channel) error) err
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	ch, err := conn.Channel()
-	if err != nil {
-		return fmt.Errorf("open channel: %w", err)
-	}
-	return f(ch)
+	return f(conn)
 }

@@ -31,8 +31,8 @@ type Node struct {
 	guard    net.Listener // keeps other nodes off the ports
 
 	mu   sync.Mutex
-	beam *process // the Erlang VM; nil before Start, and after Stop and Kill
-	epmd *process
+	beam *Process // the Erlang VM; nil before Start, and after Stop and Kill
+	epmd *Process
 }
 
 // NewNode prepares a node: it takes the directory, chooses the ports and writes the configuration. It starts nothing.
@@ -104,7 +104,7 @@ func (n *Node) PID() int {
 	if !n.up() {
 		return 0
 	}
-	return n.beam.pid()
+	return n.beam.PID()
 }
 
 // up is called with n.mu held.
@@ -140,11 +140,11 @@ func (n *Node) launch() error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the children have it
-	run := func(name string, args ...string) (*process, error) {
+	run := func(name string, args ...string) (*Process, error) {
 		cmd := exec.Command(name, args...) //nolint:noctx // It outlives the context of its start.
 		cmd.Dir, cmd.Env = n.settings.Dir, n.settings.env()
 		cmd.Stdout, cmd.Stderr = log, log
-		return startProcess(cmd)
+		return StartProcess(cmd)
 	}
 	if n.epmd, err = run("epmd", "-port", strconv.Itoa(n.settings.Ports.EPMD), "-address", "127.0.0.1"); err != nil {
 		return fmt.Errorf("%w (epmd is a part of Erlang)", err)
@@ -197,7 +197,7 @@ func (n *Node) Wait(ctx context.Context) error {
 	}
 }
 
-func (n *Node) died(beam *process) error {
+func (n *Node) died(beam *Process) error {
 	return fmt.Errorf("rabbitmq-server ended (%s), its log ends with:\n%s", beam.cmd.ProcessState, n.logTail())
 }
 
@@ -206,7 +206,7 @@ func (n *Node) Stop(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.beam != nil {
-		n.beam.stop(ctx)
+		n.beam.Stop(ctx)
 	}
 	n.kill()
 }
@@ -219,9 +219,9 @@ func (n *Node) Kill() {
 }
 
 func (n *Node) kill() {
-	for _, p := range []*process{n.beam, n.epmd} {
+	for _, p := range []*Process{n.beam, n.epmd} {
 		if p != nil {
-			p.kill()
+			p.Kill()
 		}
 	}
 	n.beam, n.epmd = nil, nil
@@ -234,10 +234,10 @@ func (n *Node) Pause() error {
 	if !n.up() {
 		return errDown
 	}
-	if err := n.beam.signal(syscall.SIGSTOP); err != nil {
+	if err := n.beam.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	return awaitStopped(n.beam.pid())
+	return awaitStopped(n.beam.PID())
 }
 
 // Resume lets a paused node run on.
@@ -247,7 +247,7 @@ func (n *Node) Resume() error {
 	if !n.up() {
 		return errDown
 	}
-	return n.beam.signal(syscall.SIGCONT)
+	return n.beam.Signal(syscall.SIGCONT)
 }
 
 func (n *Node) logFile() string { return n.settings.path("node.log") }

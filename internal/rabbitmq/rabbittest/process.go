@@ -10,19 +10,20 @@ import (
 	"syscall"
 )
 
-// process is a child that leads its own process group and dies with this process.
-type process struct {
+// Process is a child that leads its own process group and dies with this process. Its methods may be called by several
+// goroutines.
+type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed after the child was reaped; how it ended is in cmd.ProcessState from then on
 }
 
-// startProcess starts cmd. A goroutine waits for the child and owns cmd from then on.
+// StartProcess starts cmd. A goroutine waits for the child and owns cmd from then on.
 //
 // The goroutine that forks is the one that waits, and holds its operating system thread meanwhile: the kernel sends
 // the parent-death signal when the forking thread ends, so that thread has to live as long as the child does.
-func startProcess(cmd *exec.Cmd) (*process, error) {
+func StartProcess(cmd *exec.Cmd) (*Process, error) {
 	cmd.SysProcAttr = childAttr()
-	p := &process{cmd: cmd, done: make(chan struct{})}
+	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
 		defer close(p.done)
@@ -43,9 +44,16 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+// PID is the id that the process has or had.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-func (p *process) exited() bool {
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// State says how the process ended. It is called after Done.
+func (p *Process) State() *os.ProcessState { return p.cmd.ProcessState }
+
+func (p *Process) exited() bool {
 	select {
 	case <-p.done:
 		return true
@@ -54,26 +62,26 @@ func (p *process) exited() bool {
 	}
 }
 
-// signal sends sig to the child alone.
-func (p *process) signal(sig syscall.Signal) error {
+// Signal sends sig to the child alone. One that has ended is none the worse for it.
+func (p *Process) Signal(sig syscall.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("signal process %d: %w", p.pid(), err)
+		return fmt.Errorf("signal process %d: %w", p.PID(), err)
 	}
 	return nil
 }
 
-// stop asks the child to end, even a paused one, and waits until it has or ctx ends.
-func (p *process) stop(ctx context.Context) {
-	_ = p.signal(syscall.SIGTERM)
-	_ = p.signal(syscall.SIGCONT)
+// Stop asks the child to end, even a paused one, and waits until it has or ctx ends.
+func (p *Process) Stop(ctx context.Context) {
+	_ = p.Signal(syscall.SIGTERM)
+	_ = p.Signal(syscall.SIGCONT)
 	select {
 	case <-p.done:
 	case <-ctx.Done():
 	}
 }
 
-// kill ends the child and whatever it started, and returns after the child was reaped.
-func (p *process) kill() {
-	_ = p.signal(syscall.SIGKILL)
+// Kill ends the child and whatever it started, and returns after the child was reaped.
+func (p *Process) Kill() {
+	_ = p.Signal(syscall.SIGKILL)
 	<-p.done
 }
