@@ -7,10 +7,14 @@ import (
 	"log/slog"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/twinlane/twinlane/gateway/internal/httpapi"
+	"github.com/twinlane/twinlane/gateway/internal/outcomes"
+	"github.com/twinlane/twinlane/gateway/internal/taskid"
 	"github.com/twinlane/twinlane/gateway/internal/workerclient"
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
@@ -28,6 +32,7 @@ type config struct {
 	SyncMaxInFlight int           `env:"SYNC_MAX_IN_FLIGHT" default:"1024" group:"Sync lane" placeholder:"N" help:"Calls to the worker in flight, 1 to ${max_sync_in_flight}; one more is answered with 503. Default ${default}."`
 	SyncTimeout     time.Duration `env:"SYNC_TIMEOUT" default:"65s" group:"Sync lane" placeholder:"DURATION" help:"Longest call to the worker, 100ms to 10m. Default ${default}."`
 
+	AsyncMaxInFlight      int           `env:"ASYNC_MAX_IN_FLIGHT" default:"1024" group:"Async lane" placeholder:"N" help:"Requests that are being taken in, 1 to ${max_async_in_flight}; one more is answered with 429. Default ${default}."`
 	AMQPURL               string        `name:"amqp-url" env:"AMQP_URL" default:"amqp://twinlane:twinlane@127.0.0.1:5672/" group:"Async lane" placeholder:"URL,..." help:"Brokers, tried in turn. Default ${default}."`
 	PublishStrategy       string        `env:"PUBLISH_STRATEGY" default:"pooled" group:"Async lane" placeholder:"NAME" help:"How publishes share AMQP channels: pooled, exclusive, shared or per_request. Default ${default}; the others are there to be compared with it."`
 	PublishConnections    int           `env:"PUBLISH_CONNECTIONS" default:"1" group:"Async lane" placeholder:"N" help:"Connections to publish on, 1 to ${max_connections}. Default ${default}."`
@@ -36,15 +41,20 @@ type config struct {
 	PublishAcquireWait    time.Duration `env:"PUBLISH_ACQUIRE_WAIT" default:"100ms" group:"Async lane" placeholder:"DURATION" help:"How long a publish may wait for its turn, 1ms to 10s. Default ${default}."`
 	PublishConfirmTimeout time.Duration `env:"PUBLISH_CONFIRM_TIMEOUT" default:"5s" group:"Async lane" placeholder:"DURATION" help:"How long a publish may wait for its confirm, 10ms to 1m. Default ${default}."`
 
+	SigningKeys     string `env:"SIGNING_KEYS" group:"Results" placeholder:"KEY,..." help:"What task ids are signed with, the same for all gateways: keys of ${min_key_bytes} bytes and more. The first signs, all are accepted, so that a key can be replaced. Without one, a random key is taken, and the ids are unknown to other gateways and after a restart."`
+	WaitMaxInFlight int    `env:"WAIT_MAX_IN_FLIGHT" default:"1024" group:"Results" placeholder:"N" help:"Requests that wait for a result as they prefer to, 1 to ${max_wait_in_flight}; one more is answered without a wait. Default ${default}."`
+	ResultsMaxTasks int    `env:"RESULTS_MAX_TASKS" default:"500000" group:"Results" placeholder:"N" help:"Tasks whose outcome is kept in memory, ${min_results_tasks} to ${max_results_tasks}; beyond, the oldest are forgotten. Default ${default}."`
+	ResultsMaxBytes int64  `env:"RESULTS_MAX_BYTES" default:"134217728" group:"Results" placeholder:"BYTES" help:"What those outcomes may take, ${min_results_bytes} to ${max_results_bytes}. Default ${default}, 128 MiB."`
+
 	LogLevel       string        `env:"LOG_LEVEL" default:"info" group:"Process" placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default ${default}."`
 	FaultInjection bool          `env:"FAULT_INJECTION" group:"Process" negatable:"" help:"Let clients ask for failures with the field fail. Default false."`
 	DrainDelay     time.Duration `env:"DRAIN_DELAY" default:"0s" group:"Process" placeholder:"DURATION" help:"On stop, how long to serve on while /readyz says no, 0s to 5m. Default ${default}."`
-	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to ${max_shutdown_grace}. Default ${default}. A publish under way gets its confirm in any case. A stop takes DRAIN_DELAY + the longer of SHUTDOWN_GRACE and PUBLISH_CONFIRM_TIMEOUT + 2 x PUBLISH_CONFIRM_TIMEOUT + 3s at most."`
+	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to ${max_shutdown_grace}. Default ${default}. A publish under way gets its confirm in any case, and one that waits for a result is answered at once. A stop takes DRAIN_DELAY + the longer of SHUTDOWN_GRACE and 2 x (PUBLISH_ACQUIRE_WAIT + PUBLISH_CONFIRM_TIMEOUT) + 2 x PUBLISH_CONFIRM_TIMEOUT + 8s at most."`
 }
 
-// maxSyncInFlight is the upper bound of SYNC_MAX_IN_FLIGHT. Those of the async
-// lane are the publisher's.
-const maxSyncInFlight = 65_536
+// maxInFlight is the upper bound of what is counted in requests. Those of the
+// publisher are its own.
+const maxInFlight = 65_536
 
 // minBodyBytes has room for one request of the largest size.
 const (
@@ -52,16 +62,31 @@ const (
 	maxBodyBytes = 1 << 30
 )
 
+// The bounds of what is kept of outcomes.
+const (
+	minResultsTasks = 1000
+	maxResultsTasks = 10_000_000
+	minResultsBytes = 1 << 20
+	maxResultsBytes = 16 << 30
+)
+
 // bounds are the values that the help texts above name in ${…}.
 func bounds() kong.Vars {
 	return kong.Vars{
-		"max_sync_in_flight": strconv.Itoa(maxSyncInFlight),
-		"max_connections":    strconv.Itoa(rabbitmq.MaxConnections),
-		"max_channels":       strconv.Itoa(rabbitmq.MaxChannels),
-		"max_in_flight":      strconv.Itoa(rabbitmq.MaxInFlight),
-		"max_shutdown_grace": service.MaxShutdownGrace.String(),
-		"min_body_bytes":     strconv.Itoa(minBodyBytes),
-		"max_body_bytes":     strconv.Itoa(maxBodyBytes),
+		"max_sync_in_flight":  strconv.Itoa(maxInFlight),
+		"max_async_in_flight": strconv.Itoa(maxInFlight),
+		"max_wait_in_flight":  strconv.Itoa(maxInFlight),
+		"max_connections":     strconv.Itoa(rabbitmq.MaxConnections),
+		"max_channels":        strconv.Itoa(rabbitmq.MaxChannels),
+		"max_in_flight":       strconv.Itoa(rabbitmq.MaxInFlight),
+		"max_shutdown_grace":  service.MaxShutdownGrace.String(),
+		"min_body_bytes":      strconv.Itoa(minBodyBytes),
+		"max_body_bytes":      strconv.Itoa(maxBodyBytes),
+		"min_key_bytes":       strconv.Itoa(taskid.MinKeyBytes),
+		"min_results_tasks":   strconv.Itoa(minResultsTasks),
+		"max_results_tasks":   strconv.Itoa(maxResultsTasks),
+		"min_results_bytes":   strconv.Itoa(minResultsBytes),
+		"max_results_bytes":   strconv.Itoa(maxResultsBytes),
 	}
 }
 
@@ -112,12 +137,14 @@ func (c *config) validate() error {
 	}
 	_, worker := c.workerURL()
 	_, level := service.LogLevel("LOG_LEVEL", c.LogLevel)
+	_, keys := c.signingKeys()
 	return errors.Join(
 		service.Address("HTTP_ADDR", c.HTTPAddr),
 		service.Address("ADMIN_ADDR", c.AdminAddr),
 		worker,
-		service.Between("SYNC_MAX_IN_FLIGHT", c.SyncMaxInFlight, 1, maxSyncInFlight),
+		service.Between("SYNC_MAX_IN_FLIGHT", c.SyncMaxInFlight, 1, maxInFlight),
 		service.Between("SYNC_TIMEOUT", c.SyncTimeout, 100*time.Millisecond, 10*time.Minute),
+		service.Between("ASYNC_MAX_IN_FLIGHT", c.AsyncMaxInFlight, 1, maxInFlight),
 		brokers,
 		service.OneOf("PUBLISH_STRATEGY", rabbitmq.Strategy(c.PublishStrategy), rabbitmq.Strategies()...),
 		service.Between("PUBLISH_CONNECTIONS", c.PublishConnections, 1, rabbitmq.MaxConnections),
@@ -125,6 +152,10 @@ func (c *config) validate() error {
 		service.Between("PUBLISH_MAX_IN_FLIGHT", c.PublishMaxInFlight, 1, rabbitmq.MaxInFlight),
 		service.Between("PUBLISH_ACQUIRE_WAIT", c.PublishAcquireWait, time.Millisecond, 10*time.Second),
 		service.Between("PUBLISH_CONFIRM_TIMEOUT", c.PublishConfirmTimeout, 10*time.Millisecond, time.Minute),
+		keys,
+		service.Between("WAIT_MAX_IN_FLIGHT", c.WaitMaxInFlight, 1, maxInFlight),
+		service.Between("RESULTS_MAX_TASKS", c.ResultsMaxTasks, minResultsTasks, maxResultsTasks),
+		service.Between("RESULTS_MAX_BYTES", c.ResultsMaxBytes, minResultsBytes, maxResultsBytes),
 		level,
 		service.Between("MAX_BODY_BYTES", c.MaxBodyBytes, minBodyBytes, maxBodyBytes),
 		service.Between("DRAIN_DELAY", c.DrainDelay, 0, 5*time.Minute),
@@ -141,6 +172,24 @@ func (c *config) workerURL() (*url.URL, error) {
 	return u, err
 }
 
+// signingKeys splits SIGNING_KEYS. Its error tells of a key no more than its
+// length. Without any there are none.
+func (c *config) signingKeys() ([][]byte, error) {
+	if c.SigningKeys == "" {
+		return nil, nil
+	}
+	var keys [][]byte
+	for key := range strings.SplitSeq(c.SigningKeys, ",") {
+		key = strings.TrimSpace(key)
+		if len(key) < taskid.MinKeyBytes {
+			return nil, service.NotAllowed("SIGNING_KEYS", fmt.Sprintf("a key of %d bytes", len(key)),
+				fmt.Sprintf("keys of at least %d bytes each, separated by commas", taskid.MinKeyBytes))
+		}
+		keys = append(keys, []byte(key))
+	}
+	return keys, nil
+}
+
 func (c *config) level() slog.Level {
 	level, _ := service.LogLevel("LOG_LEVEL", c.LogLevel) // validated
 	return level
@@ -151,9 +200,10 @@ func (c *config) worker() workerclient.Config {
 	return workerclient.Config{URL: u, MaxInFlight: c.SyncMaxInFlight, Timeout: c.SyncTimeout}
 }
 
-func (c *config) connection() rabbitmq.ConnectionConfig {
+// connection is the configuration of a connection to the broker.
+func (c *config) connection(name string) rabbitmq.ConnectionConfig {
 	urls, _ := rabbitmq.ParseURLs(c.AMQPURL) // validated
-	return rabbitmq.ConnectionConfig{URLs: urls, Name: "gateway-publish"}
+	return rabbitmq.ConnectionConfig{URLs: urls, Name: name}
 }
 
 func (c *config) publisher() rabbitmq.PublisherConfig {
@@ -167,11 +217,26 @@ func (c *config) publisher() rabbitmq.PublisherConfig {
 	}
 }
 
+func (c *config) outcomes() outcomes.Config {
+	return outcomes.Config{MaxTasks: c.ResultsMaxTasks, MaxBytes: c.ResultsMaxBytes}
+}
+
+// publishTime is how long a request may take to have its task confirmed. With
+// an Idempotency-Key that is two publishes.
+func (c *config) publishTime() time.Duration {
+	return 2 * (c.PublishAcquireWait + c.PublishConfirmTimeout)
+}
+
+// writeTimeout is how long the API may take to answer.
+func (c *config) writeTimeout() time.Duration {
+	return max(c.SyncTimeout, c.publishTime()+httpapi.MaxWait) + writeMargin
+}
+
 // grace is how long requests in flight may take on a stop: a publish that is
 // under way always gets its confirm.
-func (c *config) grace() time.Duration { return max(c.ShutdownGrace, c.PublishConfirmTimeout) }
+func (c *config) grace() time.Duration { return max(c.ShutdownGrace, c.publishTime()) }
 
 // stopTime is how long a stop may take in all.
 func (c *config) stopTime() time.Duration {
-	return c.DrainDelay + c.grace() + answerMargin + 2*c.PublishConfirmTimeout + adminGrace + time.Second
+	return c.DrainDelay + c.grace() + answerMargin + 2*c.PublishConfirmTimeout + closeMargin + adminGrace + time.Second
 }

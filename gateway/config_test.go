@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/twinlane/twinlane/gateway/internal/httpapi"
+	"github.com/twinlane/twinlane/gateway/internal/outcomes"
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 )
 
@@ -20,10 +22,17 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, "127.0.0.1:8080", cfg.HTTPAddr)
 	require.Equal(t, "127.0.0.1:8081", cfg.AdminAddr)
 	require.Equal(t, "http://127.0.0.1:8090", cfg.worker().URL.String())
-	require.Equal(t, []string{"amqp://twinlane:twinlane@127.0.0.1:5672/"}, cfg.connection().URLs)
+	require.Equal(t, []string{"amqp://twinlane:twinlane@127.0.0.1:5672/"}, cfg.connection("test").URLs)
 	require.Equal(t, slog.LevelInfo, cfg.level())
 	require.False(t, cfg.FaultInjection)
 	require.Less(t, cfg.stopTime(), 40*time.Second, "what a container gets to stop")
+
+	require.Equal(t, outcomes.Config{MaxTasks: 500_000, MaxBytes: 128 << 20}, cfg.outcomes())
+	keys, err := cfg.signingKeys()
+	require.NoError(t, err)
+	require.Empty(t, keys)
+	require.Equal(t, httpapi.DefaultMaxInFlight, cfg.AsyncMaxInFlight)
+	require.Equal(t, httpapi.DefaultMaxInFlight, cfg.WaitMaxInFlight)
 
 	require.Equal(t, rabbitmq.PublisherConfig{
 		Strategy: rabbitmq.StrategyPooled, Connections: 1, Channels: 4, MaxInFlight: 1024,
@@ -43,8 +52,30 @@ func TestEnvironment(t *testing.T) {
 	require.Equal(t, 30*time.Second, cfg.worker().Timeout)
 	require.True(t, cfg.FaultInjection)
 	require.Equal(t, slog.LevelDebug, cfg.level())
-	require.Equal(t, []string{"amqp://a:b@one/", "amqp://a:b@two/"}, cfg.connection().URLs)
+	require.Equal(t, []string{"amqp://a:b@one/", "amqp://a:b@two/"}, cfg.connection("test").URLs)
 	require.Equal(t, 7, cfg.publisher().Channels, "the flag wins")
+}
+
+// TestNoAnswerIsCutOff holds that the server allows for the longest answer of
+// each lane.
+func TestNoAnswerIsCutOff(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{nil, {"--sync-timeout=100ms"}, {"--sync-timeout=10m"}, {"--publish-confirm-timeout=1m"}} {
+		cfg, _, err := parseConfig(args, io.Discard)
+		require.NoError(t, err)
+		const body = 15 * time.Second // what a client has to send one
+		require.Greater(t, cfg.writeTimeout(), body+cfg.SyncTimeout)
+		require.Greater(t, cfg.writeTimeout(), body+2*(cfg.PublishAcquireWait+cfg.PublishConfirmTimeout)+httpapi.MaxWait)
+	}
+}
+
+func TestSigningKeys(t *testing.T) {
+	t.Parallel()
+	cfg, _, err := parseConfig([]string{"--signing-keys=0123456789abcdef, 0123456789abcdefg"}, io.Discard)
+	require.NoError(t, err)
+	keys, err := cfg.signingKeys()
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{[]byte("0123456789abcdef"), []byte("0123456789abcdefg")}, keys)
 }
 
 // TestRefusedValues holds that an error names the variable, its value and what
@@ -63,6 +94,14 @@ func TestRefusedValues(t *testing.T) {
 		{"SYNC_MAX_IN_FLIGHT", "many", `expected a valid 64 bit int but got "many" (from envar SYNC_MAX_IN_FLIGHT="many")`},
 		{"SYNC_TIMEOUT", "1h", `SYNC_TIMEOUT: 1h0m0s is not allowed; allowed: 100ms to 10m0s`},
 		{"SYNC_TIMEOUT", "65", `expected duration but got "65": time: missing unit in duration "65" (from envar SYNC_TIMEOUT="65")`},
+		{"ASYNC_MAX_IN_FLIGHT", "0", `ASYNC_MAX_IN_FLIGHT: 0 is not allowed; allowed: 1 to 65536`},
+		{"ASYNC_MAX_IN_FLIGHT", "65537", `ASYNC_MAX_IN_FLIGHT: 65537 is not allowed; allowed: 1 to 65536`},
+		{"WAIT_MAX_IN_FLIGHT", "0", `WAIT_MAX_IN_FLIGHT: 0 is not allowed; allowed: 1 to 65536`},
+		{"RESULTS_MAX_TASKS", "999", `RESULTS_MAX_TASKS: 999 is not allowed; allowed: 1000 to 10000000`},
+		{"RESULTS_MAX_TASKS", "10000001", `RESULTS_MAX_TASKS: 10000001 is not allowed; allowed: 1000 to 10000000`},
+		{"RESULTS_MAX_BYTES", "1048575", `RESULTS_MAX_BYTES: 1048575 is not allowed; allowed: 1048576 to 17179869184`},
+		{"SIGNING_KEYS", "secret", `SIGNING_KEYS: a key of 6 bytes is not allowed; allowed: keys of at least 16 bytes each, separated by commas`},
+		{"SIGNING_KEYS", "0123456789secret, ", `SIGNING_KEYS: a key of 0 bytes is not allowed; allowed: keys of at least 16 bytes each`},
 		{"AMQP_URL", "http://x/", `AMQP_URL: broker address 1 is not of the form amqp://user:password@host:port/vhost`},
 		{"AMQP_URL", "amqp://a:b@c/,", `AMQP_URL: broker address 2 is not of the form`},
 		{"PUBLISH_STRATEGY", "fast", `PUBLISH_STRATEGY: "fast" is not allowed; allowed: pooled, exclusive, shared, per_request`},

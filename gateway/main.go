@@ -61,23 +61,38 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 	registry := service.NewRegistry()
 	registerer := prometheus.WrapRegistererWithPrefix("gateway_", registry)
 
-	publisher, err := rabbitmq.NewPublisher(cfg.publisher(), cfg.connection(), rabbitmq.Tasks(), registerer, logger)
+	publisher, err := rabbitmq.NewPublisher(cfg.publisher(), cfg.connection("gateway-publish"), rabbitmq.Tasks(), registerer, logger)
 	if err != nil {
 		return fmt.Errorf("set up publisher: %w", err)
 	}
+	results, err := newResults(cfg, publisher, registerer, logger)
+	if err != nil {
+		return fmt.Errorf("set up results: %w", err)
+	}
+	ids, err := newSigner(cfg, logger)
+	if err != nil {
+		return fmt.Errorf("set up task ids: %w", err)
+	}
 	worker := workerclient.New(cfg.worker(), registerer)
+	waits, waitsEnd := newWaits()
 	api, err := httpapi.New(httpapi.Config{
-		Publisher:      publisher,
-		Worker:         worker,
-		FaultInjection: cfg.FaultInjection,
-		MaxBodyBytes:   cfg.MaxBodyBytes,
-		Registerer:     registerer,
-		Logger:         logger,
+		Publisher:        publisher,
+		Worker:           worker,
+		IDs:              ids,
+		Outcomes:         results.index,
+		CaughtUp:         results.follower.Ready,
+		FaultInjection:   cfg.FaultInjection,
+		MaxBodyBytes:     cfg.MaxBodyBytes,
+		AsyncMaxInFlight: cfg.AsyncMaxInFlight,
+		WaitMaxInFlight:  cfg.WaitMaxInFlight,
+		WaitsEnd:         waitsEnd,
+		Registerer:       registerer,
+		Logger:           logger,
 	})
 	if err != nil {
 		return fmt.Errorf("set up API: %w", err)
 	}
-	readiness := service.NewReadiness(publisher.Ready)
+	readiness := service.NewReadiness(publisher.Ready, results.follower.Ready)
 
 	adminListener, err := service.Listen(ctx, cfg.AdminAddr)
 	if err != nil {
@@ -89,26 +104,33 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 		return err
 	}
 	admin := service.NewHTTPServer(adminListener, service.AdminHandler(registry, readiness.Ready), service.AdminWriteTimeout, adminGrace, logger)
-	server := service.NewHTTPServer(httpListener, api, max(cfg.SyncTimeout, cfg.PublishConfirmTimeout)+writeMargin, cfg.grace()+answerMargin, logger)
+	server := service.NewHTTPServer(httpListener, api, cfg.writeTimeout(), cfg.grace()+answerMargin, logger)
 	logger.Info("listening", "server", "admin", "addr", admin.Addr())
 	logger.Info("listening", "server", "http", "addr", server.Addr())
 
-	// Stopped in the opposite order: first not ready, then no more requests
-	// while those in flight get their confirm, then the publisher, then this.
+	// Stopped in the opposite order: first not ready, then nobody waits for a
+	// result any more, then no more requests while those in flight get their
+	// confirm, then the publisher, then the reading of results, then this.
 	return service.Run(ctx, logger, cfg.stopTime(),
 		service.Component{Name: "admin server", Run: admin.Run},
+		service.Component{Name: "consume connection", Run: results.conn.Run},
+		service.Component{Name: "results", Run: results.follower.Run},
 		service.Component{Name: "publisher", Run: publisher.Run},
 		service.Component{Name: "HTTP server", Run: serveHTTP(server, worker, cfg.ShutdownGrace)},
+		waits,
 		readiness.Component(cfg.DrainDelay),
 	)
 }
 
 const (
-	// writeMargin is what a request may take beside its call to the worker or
-	// its publish: most of it is the time a client has to send its body.
+	// writeMargin is what a request may take beside its call to the worker, or
+	// its publish and its wait for a result: most of it is the time a client has
+	// to send its body.
 	writeMargin = 20 * time.Second
 	// answerMargin is the time to answer the requests that outlast the grace.
 	answerMargin = time.Second
+	// closeMargin is the time to hang up on a broker that does not answer.
+	closeMargin = 5 * time.Second
 	// adminGrace is how long a scrape may still take.
 	adminGrace = time.Second
 )

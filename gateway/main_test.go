@@ -35,7 +35,7 @@ func TestBothLanes(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, a.status)
 
 	require.Equal(t, 1, g.metric(t, "gateway_worker_calls_total", map[string]string{"outcome": "completed"}))
-	require.Equal(t, 1, g.metric(t, "gateway_publisher_publishes_total", map[string]string{"outcome": "accepted"}))
+	require.Equal(t, 2, g.metric(t, "gateway_publisher_publishes_total", map[string]string{"outcome": "accepted"}), "the task, and a marker")
 	require.Equal(t, http.StatusOK, g.get(t, g.admin+"/livez").status)
 	require.Equal(t, http.StatusNotFound, g.get(t, g.api+"/metrics").status)
 	require.Equal(t, http.StatusNotFound, g.get(t, g.api+"/debug/pprof/").status)
@@ -158,13 +158,19 @@ func TestDrainDelay(t *testing.T) {
 // other one works.
 func TestBrokerAway(t *testing.T) {
 	t.Parallel()
-	g := startGateway(t, "--amqp-url=amqp://nobody:secret@127.0.0.1:1/", "--worker-url="+startFreeWorker(t).URL)
+	g := startGateway(t, "--amqp-url=amqp://nobody:secret@127.0.0.1:1/", "--worker-url="+startFreeWorker(t).URL, "--signing-keys="+signingKey)
 	a := g.get(t, g.admin+"/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, a.status)
 	require.Contains(t, string(a.body), "broker unavailable")
 	a = g.post(t, "/v1/async", smallest)
 	require.Equal(t, http.StatusServiceUnavailable, a.status)
 	require.Equal(t, "urn:twinlane:problem:broker-unavailable", a.field(t, "type"))
+	for _, path := range []string{"/v1/tasks/" + keyedID(t, "k"), "/v1/runs/r"} {
+		a = g.get(t, g.api+path)
+		require.Equal(t, http.StatusServiceUnavailable, a.status)
+		require.Equal(t, "urn:twinlane:problem:results-behind", a.field(t, "type"))
+		require.NotEmpty(t, a.header.Get("Retry-After"))
+	}
 	require.Equal(t, http.StatusOK, g.post(t, "/v1/sync", smallest).status)
 	require.Equal(t, exitFailed, run(t.Context(), []string{"health", "--admin-addr=" + strings.TrimPrefix(g.admin, "http://")}, io.Discard, io.Discard))
 	require.Equal(t, exitOK, g.stop(t), "%s", g.log)
@@ -227,7 +233,7 @@ func TestHostileClients(t *testing.T) { //nolint:tparallel // Its group ends bef
 		})
 	})
 	require.Equal(t, http.StatusAccepted, g.post(t, "/v1/async", smallest).status)
-	require.Equal(t, 1, g.metric(t, "gateway_amqp_connects_total", nil))
+	require.Equal(t, 1, g.metric(t, "gateway_amqp_connects_total", map[string]string{"connection": "gateway-publish"}))
 	require.Equal(t, exitOK, g.stop(t), "%s", g.log)
 }
 

@@ -120,30 +120,46 @@ func (a answer) field(t *testing.T, name string) string {
 	return s
 }
 
-func (g *gateway) post(t *testing.T, path, body string) answer {
+func (g *gateway) post(t *testing.T, path, body string, header ...string) answer {
 	t.Helper()
-	a, err := g.tryPost(t.Context(), path, body)
+	a, err := g.tryPost(t.Context(), path, body, header...)
 	require.NoError(t, err)
 	return a
 }
 
-// tryPost is for goroutines, which must not end a test.
-func (g *gateway) tryPost(ctx context.Context, path, body string) (answer, error) {
+// tryPost is for goroutines, which must not end a test. The header lines are
+// given as pairs.
+func (g *gateway) tryPost(ctx context.Context, path, body string, header ...string) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.api+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
 	}
 	req.Header.Set("Content-Type", task.ContentType)
+	set(req.Header, header)
 	return do(req)
 }
 
 func (g *gateway) get(t *testing.T, url string) answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
-	require.NoError(t, err)
-	a, err := do(req)
+	a, err := tryGet(t.Context(), url)
 	require.NoError(t, err)
 	return a
+}
+
+// tryGet is to get as tryPost is to post.
+func tryGet(ctx context.Context, url string, header ...string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return answer{}, err
+	}
+	set(req.Header, header)
+	return do(req)
+}
+
+func set(h http.Header, pairs []string) {
+	for i := 0; i < len(pairs); i += 2 {
+		h.Set(pairs[i], pairs[i+1])
+	}
 }
 
 func do(req *http.Request) (answer, error) {

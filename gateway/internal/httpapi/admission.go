@@ -4,26 +4,43 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/gin-gonic/gin"
-
 	"github.com/twinlane/twinlane/internal/task"
 )
 
-// errBodiesFull says that the requests in flight hold as many bytes as allowed.
-var errBodiesFull = errors.New("too many bytes of requests in flight")
+// The ways in which a request is refused before anything of its body is read.
+var (
+	errBodiesFull = errors.New("too many bytes of requests in flight")
+	errAsyncFull  = errors.New("too many requests of the async lane in flight")
+)
 
-// admit lets a request in while the bodies of all that are in flight fit into
-// the memory that is set aside for them. It does so before the body is read:
-// slow clients and large bodies are bounded like everything else.
-func (a *api) admit(h handler) handler {
-	return func(c *gin.Context) error {
-		size := bodySize(c.Request)
-		if !a.bodies.TryAcquire(size) {
-			return errBodiesFull
-		}
-		defer a.bodies.Release(size)
-		return h(c)
+// admitBody lets a request in while the bodies of all that are in flight fit
+// into the memory that is set aside for them. It does so before the body is
+// read: slow clients and large bodies are bounded like everything else. The
+// caller calls leave when the body is no longer held.
+func (a *api) admitBody(r *http.Request) (leave func(), err error) {
+	size := bodySize(r)
+	if !a.bodies.TryAcquire(size) {
+		return nil, errBodiesFull
 	}
+	return func() { a.bodies.Release(size) }, nil
+}
+
+// admitAsync lets a request of the async lane in while fewer of them than
+// allowed are being taken in. One more is refused at once: to let it queue for
+// its publish would make all others slower.
+func (a *api) admitAsync(r *http.Request) (leave func(), err error) {
+	if !a.taking.TryAcquire(1) {
+		return nil, errAsyncFull
+	}
+	leaveBody, err := a.admitBody(r)
+	if err != nil {
+		a.taking.Release(1)
+		return nil, err
+	}
+	return func() {
+		leaveBody()
+		a.taking.Release(1)
+	}, nil
 }
 
 // bodySize is how many bytes of the body will be read at most.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -10,41 +11,70 @@ import (
 	"github.com/twinlane/twinlane/internal/task"
 )
 
-// accepted is the answer to a task that is in its queue.
-type accepted struct {
-	ID     string      `json:"id"`
-	Status task.Status `json:"status"`
-	Links  links       `json:"links"`
-}
-
-type links struct {
-	Task string `json:"task"`
-}
-
-// pollAfter is the time, in seconds, after which a client may first ask for a
-// task it has just handed in.
-const pollAfter = "1"
-
-// async publishes the task and answers when the broker has confirmed it: an
-// answer of 202 is a promise.
+// async takes a task in and answers when the broker has confirmed it: an answer
+// of 202 is a promise. Where the client prefers to wait it holds the answer
+// back for the result.
 func (a *api) async(c *gin.Context) error {
-	m, headers, err := a.readTask(c)
+	w := a.grantWait(c.Request.Header)
+	defer w.end()
+	id, err := a.takeIn(c, w)
 	if err != nil {
 		return err
 	}
-	body, err := m.Encode()
+	w.watch(id) // one that was taken in before is not watched yet
+	c.Header("Location", taskPath(id))
+	w.apply(c)
+	if result, ok := w.result(c.Request.Context()); ok {
+		return writeJSON(c, http.StatusOK, task.ContentType, result)
+	}
+	return writeAccepted(c, http.StatusAccepted, id)
+}
+
+// takeIn reads a task, puts it into its queue and returns its id. What it holds
+// of the request, its body and its place among those in flight, it gives back
+// before it returns.
+func (a *api) takeIn(c *gin.Context, w *wait) (string, error) {
+	leave, err := a.admitAsync(c.Request)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	key, err := idempotencyKey(c.Request.Header)
+	if err != nil {
+		return "", err
+	}
+	r, err := a.readTask(c)
+	if err != nil {
+		return "", err
+	}
+	if key != "" {
+		return a.takeInOnce(c.Request.Context(), &r, key, w)
+	}
+	id, err := a.ids.New()
+	if err != nil {
+		return "", err
+	}
+	if err := a.publish(c.Request.Context(), &r, id, w); err != nil {
+		return "", err
+	}
+	a.outcomes.AcceptedHere(r.task.Run)
+	return id, nil
+}
+
+// publish puts a task into its queue. It blocks until the broker has confirmed
+// it, and has the wait see a result from before then on.
+func (a *api) publish(ctx context.Context, r *incoming, id string, w *wait) error {
+	r.task.ID = id
+	body, err := r.task.Encode()
 	if err != nil {
 		return err
 	}
-	message := rabbitmq.TaskMessage("", task.QueueTasks, m.ID, headers, body, m.AcceptedAt)
-	if err := a.publisher.Publish(c.Request.Context(), message); err != nil {
-		return &publishError{taskID: m.ID, err: err}
+	w.watch(id)
+	message := rabbitmq.TaskMessage("", task.QueueTasks, id, r.headers, body, r.task.AcceptedAt)
+	if err := a.publisher.Publish(ctx, message); err != nil {
+		return &publishError{taskID: id, err: err}
 	}
-	location := "/v1/tasks/" + m.ID
-	c.Header("Location", location)
-	c.Header("Retry-After", pollAfter)
-	return writeJSON(c, http.StatusAccepted, task.ContentType,
-		accepted{ID: m.ID, Status: task.StatusAccepted, Links: links{Task: location}})
+	return nil
 }
 
 // publishError says which task was not published, so that a client can ask for

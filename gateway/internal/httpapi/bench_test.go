@@ -32,7 +32,9 @@ func BenchmarkSync(b *testing.B) {
 
 func benchmark(b *testing.B, path string, status int) {
 	b.Helper()
-	handler, err := New(Config{Publisher: confirmed{}, Worker: done(), Registerer: prometheus.NewRegistry()})
+	handler, err := New(Config{
+		Publisher: confirmed{}, Worker: done(), IDs: newIDs(b), Outcomes: newOutcomes(), Registerer: prometheus.NewRegistry(),
+	})
 	require.NoError(b, err)
 	const body = `{"action":"delay","duration_ms":1000,"run":"bench","payload":{"order":4711}}`
 	reader := strings.NewReader(body)

@@ -70,9 +70,18 @@ func problems() []problem {
 		{is(errUnreadableBody), 400, shared(task.ProblemUnreadableBody), closing, "it ends early, or its transfer encoding is broken"},
 		{as[*task.SyntaxError], 400, shared(task.ProblemMalformedJSON), none, errorText},
 		{as[*task.FieldError], 422, shared(task.ProblemInvalidField), none, errorText},
+		{is(errBadKey), 400, kind{"invalid-idempotency-key", "The Idempotency-Key is not valid"}, none, errorText},
+		{is(errKeyInUse), 409, kind{"idempotency-key-in-use", "A request with the same Idempotency-Key is being taken in"}, retryAfter("1"), "nothing was done for this one; a retry is answered as the other one is"},
+		{is(errKeyReused), 422, kind{"idempotency-key-reused", "The Idempotency-Key belongs to another request"}, none, "it came with another body before; a new task needs a new key"},
 		{is(errNoFaults), 422, kind{"fault-injection-off", "Fault injection is off"}, none, "the field fail is honoured only where FAULT_INJECTION is on"},
 
 		{is(errBodiesFull), 429, overloaded, retryAfter("1"), "requests in flight hold as many bytes as allowed; the task was not accepted"},
+		{is(errAsyncFull), 429, overloaded, retryAfter("1"), "as many requests of the async lane as allowed are being taken in; the task was not accepted"},
+
+		{is(errUnknownTask), 404, kind{"unknown-task", "No such task"}, none, "no gateway with the same signing keys has given out this id"},
+		{is(errTaskGone), 410, kind{"task-gone", "The task is no longer known"}, none, "its outcome is older than what is kept, or an Idempotency-Key's task was never accepted"},
+		{is(errResultsBehind), 503, kind{"results-behind", "The outcomes are still being read"}, retryAfter("1"), "what became of the task is known in a moment"},
+
 		{is(workerclient.ErrSaturated), 503, shared(task.ProblemWorkerBusy), retryAfter("1"), "as many synchronous requests as allowed are in flight"},
 		{is(workerclient.ErrBusy), 503, shared(task.ProblemWorkerBusy), retryAfter("1"), "it has no room for the task"},
 		{is(workerclient.ErrUnavailable), 503, kind{"worker-unavailable", "The worker is not reachable"}, retryAfter("2"), "the task was not started"},
@@ -83,7 +92,7 @@ func problems() []problem {
 		{as[*workerclient.TaskError], 502, shared(task.ProblemTaskFailed), none, errorText},
 
 		// First, because the second attempt of a publish may have been refused as below, which says nothing about the first.
-		{is(rabbitmq.ErrOutcomeUnknown), 503, kind{"outcome-unknown", "The broker did not confirm in time"}, retryAfter("5"), "the task may have been accepted or not"},
+		{is(rabbitmq.ErrOutcomeUnknown), 503, kind{"outcome-unknown", "The broker did not confirm in time"}, retryAfter("5"), "the task may have been accepted or not; a retry is safe with the Idempotency-Key that this request had"},
 		{is(rabbitmq.ErrSaturated), 429, overloaded, retryAfter("1"), "as many publishes as allowed are in flight; the task was not accepted"},
 		{is(rabbitmq.ErrNacked), 429, kind{"queue-full", "The queue is full"}, retryAfter("5"), "the broker refused the task; it was not accepted"},
 		{is(rabbitmq.ErrBlocked), 503, kind{"broker-blocked", "The broker takes no tasks"}, retryAfter("5"), "it is short of memory or disk; the task was not accepted"},

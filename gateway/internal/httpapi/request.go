@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/google/uuid"
 
 	"github.com/twinlane/twinlane/internal/task"
 )
@@ -26,40 +25,33 @@ var (
 	errNoFaults       = errors.New("fault injection off")
 )
 
-// readTask reads a task from a request, gives it an id and says with which
-// headers it travels.
-func (a *api) readTask(c *gin.Context) (task.Message, task.Headers, error) {
+// incoming is a task as it was handed in.
+type incoming struct {
+	task    task.Message // without an id
+	headers task.Headers // with which it travels
+	body    []byte       // as it was sent
+}
+
+// readTask reads a task from a request.
+func (a *api) readTask(c *gin.Context) (incoming, error) {
 	acceptedAt := time.Now()
 	if err := checkMediaType(c.Request.Header); err != nil {
-		return task.Message{}, task.Headers{}, err
+		return incoming{}, err
 	}
 	body, err := readBody(c.Request)
 	if err != nil {
-		return task.Message{}, task.Headers{}, err
+		return incoming{}, err
 	}
 	request, err := task.DecodeRequest(body)
 	if err != nil {
-		return task.Message{}, task.Headers{}, err
+		return incoming{}, err
 	}
 	if request.Fail != nil && !a.faultInjection {
-		return task.Message{}, task.Headers{}, errNoFaults
-	}
-	id, err := newID()
-	if err != nil {
-		return task.Message{}, task.Headers{}, err
+		return incoming{}, errNoFaults
 	}
 	headers := task.Headers{RequestID: requestID(c)}
 	headers.Traceparent, headers.Tracestate = traceContext(c.Request.Header)
-	return task.Message{ID: id, AcceptedAt: acceptedAt.UTC(), Request: request}, headers, nil
-}
-
-// newID returns a task id whose order is the order of creation.
-func newID() (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", fmt.Errorf("make id: %w", err)
-	}
-	return id.String(), nil
+	return incoming{task: task.Message{AcceptedAt: acceptedAt.UTC(), Request: request}, headers: headers, body: body}, nil
 }
 
 // traceContext returns the W3C trace context of a request. A tracestate may be

@@ -1,8 +1,9 @@
 // Package httpapi is the gateway's HTTP API: it reads requests, hands them to
-// one of the two lanes and answers. It is the only package that knows Gin.
+// one of the two lanes, tells what became of tasks and answers. It is the only
+// package that knows Gin.
 //
-// It deliberately holds no state and has no queue of its own. What bounds the
-// work is behind its two interfaces, which fail at once when they are full.
+// It deliberately keeps no task and has no queue of its own: what does not fit
+// into its bounds, or into those of what is behind it, is refused at once.
 package httpapi
 
 import (
@@ -12,11 +13,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/twinlane/twinlane/gateway/internal/outcomes"
+	"github.com/twinlane/twinlane/gateway/internal/taskid"
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
@@ -34,27 +38,67 @@ type Worker interface {
 	Execute(ctx context.Context, m task.Message, h task.Headers) (task.Result, error)
 }
 
-// Config holds what the API depends on and its one setting.
+// Outcomes knows what became of tasks. None of its methods blocks.
+type Outcomes interface {
+	// Lookup returns the result of a task that has ended, or says why there is
+	// none. issuedAt is zero for the id of a request with an Idempotency-Key.
+	Lookup(id string, issuedAt time.Time) (task.Result, outcomes.State)
+	// Watch returns a channel that gets the result of a task, at once where there
+	// is one. The caller calls stop when it waits no longer.
+	Watch(id string) (result <-chan task.Result, stop func())
+	// Acceptance returns what was accepted with the Idempotency-Key of an id.
+	Acceptance(id string) (task.Acceptance, bool)
+	// Accepted notes what this gateway has accepted with an Idempotency-Key.
+	Accepted(a task.Acceptance)
+	// AcceptedHere counts a task that this gateway has accepted for a run.
+	AcceptedHere(run string)
+	// Run returns the books of a run.
+	Run(name string) outcomes.Books
+}
+
+// Config holds what the API depends on and its settings.
 type Config struct {
 	Publisher Publisher
 	Worker    Worker
+	IDs       *taskid.Signer
+	Outcomes  Outcomes
+	// CaughtUp returns nil once the outcomes of the past are known.
+	CaughtUp func() error
 	// FaultInjection lets clients ask for failures.
 	FaultInjection bool
 	// MaxBodyBytes bounds the bodies of all requests in flight together. Zero
 	// stands for DefaultMaxBodyBytes.
 	MaxBodyBytes int64
-	Registerer   prometheus.Registerer
-	Logger       *slog.Logger
+	// AsyncMaxInFlight bounds the requests of the async lane that are being taken
+	// in. Zero stands for DefaultMaxInFlight.
+	AsyncMaxInFlight int
+	// WaitMaxInFlight bounds the requests that wait for a result. Zero stands for
+	// DefaultMaxInFlight.
+	WaitMaxInFlight int
+	// WaitsEnd ends all waits once it is closed. Nil is never closed.
+	WaitsEnd   <-chan struct{}
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger
 }
 
-// DefaultMaxBodyBytes has room for 128 of the largest requests.
-const DefaultMaxBodyBytes = 128 * task.MaxRequestBytes
+// The bounds of a Config that names none.
+const (
+	DefaultMaxBodyBytes = 128 * task.MaxRequestBytes // of the largest requests
+	DefaultMaxInFlight  = 1024
+)
 
 type api struct {
 	publisher      Publisher
 	worker         Worker
+	ids            *taskid.Signer
+	outcomes       Outcomes
+	caughtUp       func() error
 	faultInjection bool
-	bodies         *semaphore.Weighted
+	bodies         *semaphore.Weighted // in bytes
+	taking         *semaphore.Weighted // requests of the async lane
+	keys           keySet              // of those among them that have an Idempotency-Key
+	waiting        *semaphore.Weighted // requests that wait for a result
+	waitsEnd       <-chan struct{}
 	logger         *slog.Logger
 	metrics        *metrics
 	problems       []problem
@@ -65,8 +109,14 @@ func New(cfg Config) (http.Handler, error) {
 	a := &api{
 		publisher:      cfg.Publisher,
 		worker:         cfg.Worker,
+		ids:            cfg.IDs,
+		outcomes:       cfg.Outcomes,
+		caughtUp:       cfg.CaughtUp,
 		faultInjection: cfg.FaultInjection,
 		bodies:         semaphore.NewWeighted(cmp.Or(cfg.MaxBodyBytes, DefaultMaxBodyBytes)),
+		taking:         semaphore.NewWeighted(int64(cmp.Or(cfg.AsyncMaxInFlight, DefaultMaxInFlight))),
+		waiting:        semaphore.NewWeighted(int64(cmp.Or(cfg.WaitMaxInFlight, DefaultMaxInFlight))),
+		waitsEnd:       cfg.WaitsEnd,
 		logger:         service.OrDiscard(cfg.Logger).With("component", "httpapi"),
 		problems:       problems(),
 	}
@@ -101,11 +151,18 @@ type route struct {
 
 // routes is the one list of what the API serves.
 func (a *api) routes() []route {
+	status := []int{200, 404, 410, 500, 503}
+	books := []int{200, 422, 500, 503}
+	description := []int{200, 500}
 	return []route{
-		{http.MethodPost, "/v1/sync", a.admit(a.sync), []int{200, 400, 408, 413, 415, 422, 429, 500, 502, 503, 504}},
-		{http.MethodPost, "/v1/async", a.admit(a.async), []int{202, 400, 408, 413, 415, 422, 429, 500, 503}},
-		{http.MethodGet, "/openapi.yaml", serveOpenAPI, []int{200, 500}},
-		{http.MethodHead, "/openapi.yaml", serveOpenAPI, []int{200, 500}},
+		{http.MethodPost, "/v1/sync", a.sync, []int{200, 400, 408, 413, 415, 422, 429, 500, 502, 503, 504}},
+		{http.MethodPost, "/v1/async", a.async, []int{200, 202, 400, 408, 409, 413, 415, 422, 429, 500, 503}},
+		{http.MethodGet, "/v1/tasks/:id", a.task, status},
+		{http.MethodHead, "/v1/tasks/:id", a.task, status},
+		{http.MethodGet, "/v1/runs/:run", a.run, books},
+		{http.MethodHead, "/v1/runs/:run", a.run, books},
+		{http.MethodGet, "/openapi.yaml", serveOpenAPI, description},
+		{http.MethodHead, "/openapi.yaml", serveOpenAPI, description},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,14 @@ func TestRouting(t *testing.T) {
 		{http.MethodHead, "/v1/async", 405, "POST"},
 		{http.MethodOptions, "/v1/sync", 405, "POST"},
 		{http.MethodPut, "/v1/sync", 405, "POST"},
+		{http.MethodGet, "/v1/tasks", 404, ""},
+		{http.MethodGet, "/v1/tasks/", 404, ""},
+		{http.MethodGet, "/v1/tasks/1/2", 404, ""},
+		{http.MethodGet, "/v1/tasks/%00%ff", 404, ""},
+		{http.MethodHead, "/v1/tasks/1", 404, ""},
+		{http.MethodGet, "/v1/runs/", 404, ""},
+		{http.MethodPost, "/v1/tasks/1", 405, "GET, HEAD"},
+		{http.MethodDelete, "/v1/runs/r", 405, "GET, HEAD"},
 		{"BREW", "/v1/sync", 405, "POST"},
 		{http.MethodDelete, "/openapi.yaml", 405, "GET, HEAD"},
 		{http.MethodGet, "/openapi.yaml", 200, ""},
@@ -51,7 +60,6 @@ func TestRouting(t *testing.T) {
 		a := api.send(t, tc.method, tc.path, nil)
 		require.Equal(t, tc.status, a.status, "%s %s", tc.method, tc.path)
 		require.Equal(t, tc.allow, a.header.Get("Allow"), "%s %s", tc.method, tc.path)
-		require.Less(t, len(a.body), len(openAPI)+1)
 		if tc.method == http.MethodHead {
 			require.Empty(t, a.body)
 		} else if tc.status >= 400 {
@@ -94,8 +102,9 @@ func TestDescriptionIsComplete(t *testing.T) {
 		}
 	}
 	served := map[string][]int{}
+	parameter := regexp.MustCompile(`:(\w+)`)
 	for _, r := range (&api{}).routes() {
-		served[r.method+" "+r.path] = r.statuses
+		served[r.method+" "+parameter.ReplaceAllString(r.path, "{$1}")] = r.statuses
 	}
 	require.Equal(t, served, described)
 
@@ -104,7 +113,7 @@ func TestDescriptionIsComplete(t *testing.T) {
 		if p.status == statusClientGone {
 			continue
 		}
-		if p.status == http.StatusNotFound || p.status == http.StatusMethodNotAllowed {
+		if p.code == task.ProblemNotFound || p.code == task.ProblemMethodNotAllowed {
 			require.Contains(t, text, "`"+string(p.code)+"`")
 			continue
 		}
@@ -152,13 +161,15 @@ func TestClientHangsUp(t *testing.T) {
 		_, err = api.Client().Do(req) //nolint:bodyclose // There is no answer.
 		require.ErrorIs(t, err, context.Canceled)
 	}
+	inFlight := func(n int) {
+		require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == n }, 5*time.Second, time.Millisecond)
+	}
 	hangUp("/v1/sync", func() { <-entered })
 	<-left
-	hangUp("/v1/async", func() {
-		require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == 1 }, 5*time.Second, time.Millisecond)
-	})
+	inFlight(0)
+	hangUp("/v1/async", func() { inFlight(1) })
 	close(publisher.release)
-	require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == 0 }, 5*time.Second, time.Millisecond)
+	inFlight(0)
 	publisher.only(t)
 	require.Equal(t, 1, api.count(t, "gateway_http_problems_total", "code", "client-gone"))
 	require.Equal(t, 1, api.count(t, "gateway_http_request_duration_seconds", "route", "/v1/sync", "code", "499"))

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/twinlane/twinlane/gateway/internal/outcomes"
+	"github.com/twinlane/twinlane/gateway/internal/taskid"
+	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/task"
+)
+
+// results is what the gateway knows of outcomes and how it comes to know it: on
+// a connection of its own, which a publish that blocks does not hold up.
+type results struct {
+	conn     *rabbitmq.Connection
+	index    *outcomes.Index
+	follower *outcomes.Follower
+}
+
+func newResults(cfg config, publisher *rabbitmq.Publisher, reg prometheus.Registerer, logger *slog.Logger) (*results, error) {
+	conn, err := rabbitmq.NewConnection(cfg.connection("gateway-consume"), rabbitmq.Tasks(), reg, logger)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := rabbitmq.NewStreamReader(conn, rabbitmq.StreamConfig{
+		Stream:      task.QueueResults,
+		ConsumerTag: "gateway-results",
+		From:        task.ResultRetention,
+	}, reg, logger)
+	if err != nil {
+		return nil, err
+	}
+	index := outcomes.New(cfg.outcomes(), reg, logger)
+	return &results{conn: conn, index: index, follower: outcomes.NewFollower(index, reader, publisher, logger)}, nil
+}
+
+// newWaits returns the component that ends the waits for results, by closing
+// end, when it is stopped.
+func newWaits() (waits service.Component, end <-chan struct{}) {
+	ended := make(chan struct{})
+	return service.Component{Name: "waits", Run: func(ctx context.Context) error {
+		<-ctx.Done()
+		close(ended)
+		return nil
+	}}, ended
+}
+
+// newSigner returns what signs the ids of tasks.
+func newSigner(cfg config, logger *slog.Logger) (*taskid.Signer, error) {
+	keys, err := cfg.signingKeys()
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		logger.Warn("no SIGNING_KEYS given, task ids are signed with a random key: other gateways do not know them, nor this one after a restart")
+		keys = append(keys, taskid.RandomKey())
+	}
+	return taskid.NewSigner(keys...)
+}
