@@ -13,6 +13,7 @@ import (
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/worker/internal/consumer"
 	"github.com/twinlane/twinlane/worker/internal/dlq"
 	"github.com/twinlane/twinlane/worker/internal/executor"
 )
@@ -47,8 +48,8 @@ type serveCommand struct {
 	HTTPAddr        string         `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8090" help:"Where the sync lane listens. Port 0 takes a free one, which is logged."`
 	AdminAddr       string         `env:"ADMIN_ADDR" default:"127.0.0.1:8091" help:"Where /metrics, /livez, /readyz and /debug/pprof/ are served."`
 	LogLevel        string         `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error. At debug, every task is logged."`
-	Executor        executor.Model `env:"EXECUTOR" default:"goroutine" help:"How tasks of the async lane run: ${executors}. With goroutine there is one for each, up to CONCURRENCY; with serial they run one at a time, on the delivery loop."`
-	Concurrency     int            `env:"CONCURRENCY" default:"1000" help:"How many tasks of the async lane run at once, 1 to ${max_concurrency}."`
+	Executor        executor.Model `env:"EXECUTOR" default:"goroutine" help:"How tasks of the async lane run: ${executors}. With goroutine there is one for each, up to CONCURRENCY; with serial they run one at a time, on the delivery loop. Tasks that may have crashed a worker run apart, however this is set."`
+	Concurrency     int            `env:"CONCURRENCY" default:"1000" help:"How many tasks of the async lane run at once, 1 to ${max_concurrency}. Of tasks that may have crashed a worker ${suspects} more run beside them."`
 	SyncConcurrency int            `env:"SYNC_CONCURRENCY" default:"1024" help:"How many tasks of the sync lane run at once, 1 to ${max_concurrency}; more get a 503."`
 	TaskTimeout     time.Duration  `env:"TASK_TIMEOUT" default:"90s" help:"How long one attempt of a task may take, ${min_task_timeout} to ${max_task_timeout}."`
 	MaxAttempts     int            `env:"MAX_ATTEMPTS" default:"4" help:"How often a task that fails transiently is run in all, 1 to ${max_attempts}."`
@@ -79,6 +80,7 @@ func bounds() kong.Vars {
 		"executors":          anyOf(executor.Models()),
 		"reasons":            anyOf(dlq.Reasons()),
 		"max_concurrency":    strconv.Itoa(maxConcurrency),
+		"suspects":           strconv.Itoa(consumer.Suspects),
 		"max_attempts":       strconv.Itoa(maxAttempts),
 		"min_task_timeout":   minTaskTimeout.String(),
 		"max_task_timeout":   maxTaskTimeout.String(),

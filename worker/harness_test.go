@@ -133,7 +133,7 @@ func startWorker(t *testing.T, v brokertest.VHost, to *target, more ...string) *
 }
 
 // target is where the http action goes: it notes which tasks were begun, and
-// which were done.
+// which were done. A payload says how long a task takes.
 type target struct {
 	*httptest.Server
 	mu          sync.Mutex
@@ -146,8 +146,12 @@ func newTarget(t *testing.T) *target {
 	to.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("Idempotency-Key")
 		to.note(to.begun, id)
-		// Done after a wait, as work is at its end.
-		timer := time.NewTimer(50 * time.Millisecond)
+		payload, _ := io.ReadAll(r.Body)
+		wait, err := time.ParseDuration(strings.Trim(string(payload), `"`))
+		if err != nil {
+			wait = 50 * time.Millisecond
+		}
+		timer := time.NewTimer(wait) // done after a wait, as work is at its end
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -182,13 +186,27 @@ func (to *target) begunCounts() map[string]int {
 // publish puts a task into the queue, as a gateway does.
 func publish(t *testing.T, p *rabbitmq.Publisher, id, fail string) {
 	t.Helper()
-	m := task.Message{ID: id, AcceptedAt: time.Now(), Request: task.Request{Action: task.ActionHTTP}}
+	m := task.Message{ID: id, Request: task.Request{Action: task.ActionHTTP}}
 	if fail != "" {
 		m.Fail = &task.Fail{Kind: task.FailKind(fail)}
 	}
+	publishTask(t, p, m)
+}
+
+// publishLong puts a task into the queue that takes its time.
+func publishLong(t *testing.T, p *rabbitmq.Publisher, id string, takes time.Duration) {
+	t.Helper()
+	payload, err := json.Marshal(takes.String())
+	require.NoError(t, err)
+	publishTask(t, p, task.Message{ID: id, Request: task.Request{Action: task.ActionHTTP, Payload: payload}})
+}
+
+func publishTask(t *testing.T, p *rabbitmq.Publisher, m task.Message) {
+	t.Helper()
+	m.AcceptedAt = time.Now()
 	body, err := m.Encode()
 	require.NoError(t, err)
-	require.NoError(t, p.Publish(t.Context(), rabbitmq.TaskMessage("", task.QueueTasks, id, task.Headers{}, body, time.Now())))
+	require.NoError(t, p.Publish(t.Context(), rabbitmq.TaskMessage("", task.QueueTasks, m.ID, task.Headers{}, body, time.Now())))
 }
 
 func ids(prefix string, n int) []string {

@@ -40,18 +40,13 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	reg := prometheus.WrapRegistererWithPrefix("worker_", registry)
 
 	models := executor.Config{Model: c.Executor, Concurrency: c.Concurrency}
-	prefetch := consumer.Prefetch(models.Parallelism())
-	warnOfMemory(logger, debug.SetMemoryLimit(-1), prefetch)
-	broker, err := c.newBroker(prefetch, reg, logger)
+	warnOfMemory(logger, debug.SetMemoryLimit(-1), consumer.Held(models))
+	broker, err := c.newBroker(reg, logger)
 	if err != nil {
 		return err
 	}
 
 	// The work: the same actions for both lanes.
-	exec, err := executor.New(models, reg, logger)
-	if err != nil {
-		return fmt.Errorf("executor: %w", err)
-	}
 	runner := action.NewRunner(action.Config{
 		DefaultDuration: c.DefaultDuration,
 		Timeout:         c.TaskTimeout,
@@ -62,8 +57,10 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	defer runner.Close()
 
 	// The lanes, and the servers.
-	async := consumer.New(consumer.Config{MaxAttempts: c.MaxAttempts, TaskTimeout: c.TaskTimeout, Grace: c.ShutdownGrace},
-		broker.subscription, broker.publisher, exec, runner, reg, logger)
+	async, err := c.newConsumers(models, broker, runner, reg, logger)
+	if err != nil {
+		return err
+	}
 	handler := httpapi.NewHandler(httpapi.Config{Concurrency: c.SyncConcurrency}, runner, reg, logger)
 	readiness := service.NewReadiness(broker.conn.Ready, broker.publisher.Ready)
 
@@ -89,7 +86,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		service.Component{Name: "admin", Run: admin.Run},
 		service.Component{Name: "consume connection", Run: broker.conn.Run},
 		service.Component{Name: "publisher", Run: broker.publisher.Run},
-		service.Component{Name: "lanes", Run: both(async.Run, sync.Run)},
+		service.Component{Name: "lanes", Run: together(append(async, sync.Run)...)},
 		readiness.Component(0),
 	)
 }
@@ -97,49 +94,67 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 // broker is what the worker has to do with RabbitMQ: a connection to consume
 // on, and another to publish on.
 type broker struct {
-	conn         *rabbitmq.Connection
-	subscription *rabbitmq.Subscription
-	publisher    *rabbitmq.Publisher
+	conn      *rabbitmq.Connection
+	publisher *rabbitmq.Publisher
 }
 
-func (c *serveCommand) newBroker(prefetch int, reg prometheus.Registerer, logger *slog.Logger) (broker, error) {
+func (c *serveCommand) newBroker(reg prometheus.Registerer, logger *slog.Logger) (broker, error) {
 	conn, err := rabbitmq.NewConnection(c.connection("worker-consume"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
 		return broker{}, fmt.Errorf("consume connection: %w", err)
-	}
-	subscription, err := rabbitmq.NewSubscription(conn, rabbitmq.SubscriptionConfig{
-		Queue: task.QueueTasks, Prefetch: prefetch, ConsumerTag: "worker",
-	}, reg, logger)
-	if err != nil {
-		return broker{}, fmt.Errorf("subscription: %w", err)
 	}
 	patient := rabbitmq.PublisherConfig{AcquireWait: settleWait}
 	publisher, err := rabbitmq.NewPublisher(patient, c.connection("worker-publish"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
 		return broker{}, fmt.Errorf("publisher: %w", err)
 	}
-	return broker{conn, subscription, publisher}, nil
+	return broker{conn, publisher}, nil
+}
+
+// newConsumers returns what consumes the task queues, one after the other in
+// the table of lanes. The metrics of each have its queue as a label.
+func (c *serveCommand) newConsumers(
+	tasks executor.Config, b broker, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger,
+) ([]func(context.Context) error, error) {
+	var runs []func(context.Context) error
+	for _, lane := range consumer.Lanes(tasks) {
+		own := prometheus.WrapRegistererWith(prometheus.Labels{"source": lane.Queue}, reg)
+		subscription, err := rabbitmq.NewSubscription(b.conn, rabbitmq.SubscriptionConfig{
+			Queue: lane.Queue, Prefetch: lane.Prefetch, ConsumerTag: "worker",
+		}, reg, logger)
+		if err != nil {
+			return nil, fmt.Errorf("subscription to %s: %w", lane.Queue, err)
+		}
+		exec, err := executor.New(lane.Executor, own, logger.With("queue", lane.Queue))
+		if err != nil {
+			return nil, fmt.Errorf("executor of %s: %w", lane.Queue, err)
+		}
+		cfg := consumer.Config{Lane: lane, MaxAttempts: c.MaxAttempts, TaskTimeout: c.TaskTimeout, Grace: c.ShutdownGrace}
+		runs = append(runs, consumer.New(cfg, subscription, b.publisher, exec, runner, own, logger).Run)
+	}
+	return runs, nil
 }
 
 // warnOfMemory says so where the deliveries that a worker may hold do not fit
 // into limit, which is GOMEMLIMIT, and what number of tasks would. Without a
 // limit it says nothing.
-func warnOfMemory(logger *slog.Logger, limit int64, prefetch int) {
-	if limit == math.MaxInt64 || int64(prefetch)*task.MaxMessageBytes <= limit {
+func warnOfMemory(logger *slog.Logger, limit int64, held int) {
+	if limit == math.MaxInt64 || int64(held)*task.MaxMessageBytes <= limit {
 		return
 	}
 	logger.Warn("messages of the largest size do not fit into GOMEMLIMIT, lower CONCURRENCY or raise the limit",
-		"limit_bytes", limit, "prefetch", prefetch, "message_bytes", task.MaxMessageBytes,
+		"limit_bytes", limit, "held", held, "message_bytes", task.MaxMessageBytes,
 		"concurrency_that_fits", consumer.Parallelism(int(limit/task.MaxMessageBytes)))
 }
 
-// both runs two parts that stop together, so that each has the whole grace
-// time for itself.
-func both(a, b func(context.Context) error) func(context.Context) error {
+// together runs parts that stop together, so that each has the whole grace time
+// for itself.
+func together(parts ...func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return a(ctx) })
-		g.Go(func() error { return b(ctx) })
+		for _, run := range parts {
+			g.Go(func() error { return run(ctx) })
+		}
 		return g.Wait()
 	}
 }

@@ -61,7 +61,9 @@ func bothLanes(t *testing.T, v brokertest.VHost) {
 	httpAddr, adminAddr := log.addresses(t)
 
 	publish(t, pub, "t-async", "")
-	require.Eventually(t, func() bool { return to.counts()["t-async"] == 1 }, brokertest.Patience, brokertest.Interval)
+	ledger := v.Ledger(t)
+	require.Equal(t, task.StatusCompleted, ledger.Await(t, "t-async")["t-async"].Status)
+	require.Equal(t, 1, to.counts()["t-async"])
 
 	body := `{"id":"t-sync","accepted_at":"2026-01-02T03:04:05Z","action":"http"}`
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+httpAddr+"/v1/execute", strings.NewReader(body))
@@ -83,7 +85,10 @@ func bothLanes(t *testing.T, v brokertest.VHost) {
 	for _, line := range []string{
 		`worker_tasks_total{lane="async",outcome="completed"} 1`,
 		`worker_tasks_total{lane="sync",outcome="completed"} 1`,
-		`worker_settlements_total{settlement="completed"} 1`,
+		`worker_settlements_total{settlement="completed",source="tasks.v1"} 1`,
+		`worker_settlements_total{settlement="moved",source="tasks.v1.suspect"} 0`,
+		`worker_results_total{source="tasks.v1",status="completed"} 1`,
+		`worker_executor_tasks{source="tasks.v1.isolated"} 0`,
 		`worker_sync_responses_total{code="200"} 1`,
 	} {
 		require.Contains(t, metrics, "\n"+line+"\n")
@@ -186,44 +191,17 @@ func killed(t *testing.T, v brokertest.VHost) {
 	require.LessOrEqual(t, repeated, kills*22, "no more than were in flight")
 }
 
-// awaitEmpty waits until the task queue holds nothing, in flight or not.
+// awaitEmpty waits until the task queues hold nothing, in flight or not.
 func awaitEmpty(t *testing.T, v brokertest.VHost) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		out, err := v.Node.Ctl(t.Context(), "list_queues", "--vhost", v.Name, "--no-table-headers", "messages", "name")
 		require.NoError(t, err)
-		return strings.Contains(out, "0\t"+task.QueueTasks+"\n")
+		for _, queue := range rabbitmq.TaskQueues() {
+			if !strings.Contains(out, "0\t"+queue.Name+"\n") {
+				return false
+			}
+		}
+		return true
 	}, brokertest.Patience, 200*time.Millisecond)
-}
-
-// neighboursOfAnExit has a task end every worker that starts it: the tasks
-// that are delivered with it are done all the same.
-func neighboursOfAnExit(t *testing.T, v brokertest.VHost) {
-	t.Helper()
-	to := newTarget(t)
-	pub, _ := v.Publisher(t, rabbitmq.Tasks())
-	publish(t, pub, "culprit", "exit")
-	well := ids("well", 30)
-	for _, id := range well {
-		publish(t, pub, id, "")
-	}
-	exits := 0
-	for len(to.counts()) < len(well) {
-		require.Less(t, exits, 20, "the broker gives up on the culprit then")
-		p := startWorker(t, v, to)
-		require.Equal(t, 70, p.await(t), "%s", p.log)
-		exits++
-	}
-	require.Greater(t, exits, 1, "or nothing was tested")
-	awaitCulprit(t, v)
-}
-
-// awaitCulprit waits until the broker has taken everything back, and finds the
-// culprit alone.
-func awaitCulprit(t *testing.T, v brokertest.VHost) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		left := take(t, v, task.QueueTasks)
-		return len(left) > 0 && left["culprit"] == 1
-	}, brokertest.Patience, 100*time.Millisecond)
 }

@@ -4,6 +4,19 @@
 // A Runner wraps every run in the same safety for both lanes: a deadline, a
 // recovered panic, a classified error, metrics. It does not retry, settle or
 // log outcomes: that belongs to whoever brought the task.
+//
+// An action is a handler of tasks, and whoever writes one keeps this contract:
+//
+//   - It is idempotent by the task's id: run again, it has the effect of one run.
+//     A task comes a second time where a worker crashed, or lost its connection,
+//     after the work and before the broker knew; the first run may not even have
+//     ended by then. An id outlives its task: a dead letter that is replayed has
+//     the id it died with. The action http hands the id on as Idempotency-Key.
+//   - It returns soon after its context ends: at the task's timeout, or when the
+//     worker stops.
+//   - Its error says whether another attempt may succeed: see Error. What nobody
+//     classified is tried again.
+//   - Its output is JSON of at most task.MaxOutputBytes, or nothing.
 package action
 
 import (

@@ -38,6 +38,7 @@ func TestOnABroker(t *testing.T) {
 		"drain":                  drainLosesNothing,
 		"unconfirmed settlement": unconfirmedSettlement,
 		"connection lost":        connectionLost,
+		"results stream deleted": resultsStreamDeleted,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,6 +53,7 @@ type world struct {
 	brokertest.VHost
 	target *httptest.Server
 	raw    *amqp.Channel
+	ledger *brokertest.Ledger
 
 	release chan struct{} // closed, it lets tasks go on that have forEver for a wait
 
@@ -89,7 +91,7 @@ func newWorld(t *testing.T, v brokertest.VHost) *world {
 	raw, err := conn.Channel(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, raw.Confirm(false))
-	w.raw = raw
+	w.raw, w.ledger = raw, v.Ledger(t)
 	return w
 }
 
@@ -147,25 +149,27 @@ func (w *world) takeAll(t *testing.T, queue string, n int) []amqp.Delivery {
 
 type worker struct {
 	*Consumer
+	pub  *rabbitmq.Publisher
 	stop func() // the consumer, then its connections
 }
 
 func (w *world) startWorker(t *testing.T, concurrency int, timeout time.Duration) worker {
 	t.Helper()
 	reg := prometheus.NewRegistry()
+	lane := laneOf(t, options{model: executor.ModelGoroutine, concurrency: concurrency})
 	conn, stopConn := w.Connect(t, rabbitmq.Tasks())
 	pub, stopPub := w.Publisher(t, rabbitmq.Tasks())
 	sub, err := rabbitmq.NewSubscription(conn, rabbitmq.SubscriptionConfig{
-		Queue: task.QueueTasks, Prefetch: Prefetch(concurrency), ConsumerTag: "test",
+		Queue: lane.Queue, Prefetch: lane.Prefetch, ConsumerTag: "test",
 	}, reg, nil)
 	require.NoError(t, err)
-	exec, err := executor.New(executor.Config{Model: executor.ModelGoroutine, Concurrency: concurrency}, reg, nil)
+	exec, err := executor.New(lane.Executor, reg, nil)
 	require.NoError(t, err)
 	runner := action.NewRunner(action.Config{
 		Timeout: timeout, HTTPURL: w.target.URL, FaultInjection: true,
 		Exit: func(int) { t.Error("the process was told to exit") },
 	}, reg, nil)
-	c := New(Config{MaxAttempts: 2, TaskTimeout: timeout, Grace: brokertest.Patience}, sub, pub, exec, runner, reg, nil)
+	c := New(Config{Lane: lane, MaxAttempts: 2, TaskTimeout: timeout, Grace: brokertest.Patience}, sub, pub, exec, runner, reg, nil)
 	stopConsumer := brokertest.Run(t, c.Run)
 	stop := func() {
 		stopConsumer()
@@ -174,7 +178,7 @@ func (w *world) startWorker(t *testing.T, concurrency int, timeout time.Duration
 		runner.Close()
 	}
 	t.Cleanup(stop)
-	return worker{c, stop}
+	return worker{c, pub, stop}
 }
 
 // foreignMessages mixes everything that is no task, and every way for a task
@@ -213,6 +217,9 @@ func foreignMessages(t *testing.T, w *world) {
 
 	worker := w.startWorker(t, 8, time.Second)
 	w.awaitDone(t, well...)
+	for _, res := range w.ledger.Await(t, well...) {
+		require.Equal(t, task.StatusCompleted, res.Status)
+	}
 	letters := w.takeAll(t, task.QueueDeadLetter, len(poison)+1)
 	worker.stop()
 
@@ -224,6 +231,11 @@ func foreignMessages(t *testing.T, w *world) {
 		require.NotNil(t, headers.Dead)
 		require.NotEmpty(t, headers.Dead.Error)
 		require.True(t, task.ValidName(d.MessageId), d.MessageId)
+		res := w.ledger.Await(t, d.MessageId)[d.MessageId]
+		require.Equal(t, task.StatusDead, res.Status)
+		require.Equal(t, headers.Dead.Reason, res.Reason)
+		require.Equal(t, headers.Dead.Error, res.Error)
+		require.Equal(t, headers.Attempt, res.Attempt)
 		if string(d.Body) == idless {
 			require.Equal(t, task.ReasonUndecodable, headers.Dead.Reason)
 			continue
@@ -255,6 +267,7 @@ func retriesWait(t *testing.T, w *world) {
 	w.put(t, amqp.Publishing{Body: []byte(httpTask("t-1", 0, `,"fail":{"kind":"transient","count":1}`))})
 	w.awaitDone(t, "t-1")
 	require.GreaterOrEqual(t, time.Since(start), rabbitmq.RetrySteps()[0].Delay)
+	require.Equal(t, 2, w.ledger.Await(t, "t-1")["t-1"].Attempt)
 	require.Zero(t, w.depth(t, task.QueueDeadLetter))
 }
 
@@ -325,11 +338,14 @@ func connectionLost(t *testing.T, w *world) {
 	require.Eventually(t, func() bool { return value(worker.metrics.first) == 1 }, brokertest.Patience, brokertest.Interval)
 	w.Ctl(t, "close_all_connections", "closed by the test")
 	require.Eventually(t, func() bool { return value(worker.metrics.again) == 1 }, brokertest.Patience, brokertest.Interval)
+	require.Eventually(t, func() bool { return worker.pub.Ready() == nil }, brokertest.Patience, brokertest.Interval)
 	close(w.release)
 
 	require.Eventually(t, func() bool { return value(worker.metrics.settlements[settlementCompleted]) == 1 }, brokertest.Patience, brokertest.Interval)
-	require.Eventually(t, func() bool { return value(worker.metrics.ackErrors) == 1 }, brokertest.Patience, brokertest.Interval)
+	require.Eventually(t, func() bool { return value(worker.metrics.ackErrors[settlementCompleted]) == 1 }, brokertest.Patience, brokertest.Interval)
 	require.Equal(t, map[string]int{"t-1": 2}, w.doneCounts())
+	require.Eventually(t, func() bool { return len(w.ledger.Results(t, "t-1")) == 2 }, brokertest.Patience, brokertest.Interval)
+	require.Equal(t, 2, value(worker.metrics.results[task.StatusCompleted]))
 	worker.stop()
 
 	conn, _ := w.Connect(t, rabbitmq.Tasks()) // the raw channel was closed as well
@@ -338,4 +354,22 @@ func connectionLost(t *testing.T, w *world) {
 	state, err := raw.QueueDeclarePassive(task.QueueTasks, true, false, false, false, nil)
 	require.NoError(t, err)
 	require.Zero(t, state.Messages)
+}
+
+// resultsStreamDeleted takes the results stream away: a task waits, done, until
+// its result has a place again. It runs once.
+func resultsStreamDeleted(t *testing.T, w *world) {
+	t.Helper()
+	worker := w.startWorker(t, 1, brokertest.Patience)
+	w.put(t, amqp.Publishing{Body: []byte(httpTask("t-1", 0, ""))})
+	w.ledger.Await(t, "t-1")
+	_, err := w.raw.QueueDelete(task.QueueResults, false, false, false)
+	require.NoError(t, err)
+	w.put(t, amqp.Publishing{Body: []byte(httpTask("t-2", 0, ""))})
+	w.ledger.Await(t, "t-2")
+	require.Eventually(t, func() bool { return value(worker.metrics.settlements[settlementCompleted]) == 2 }, brokertest.Patience, brokertest.Interval)
+	require.Equal(t, map[string]int{"t-1": 1, "t-2": 1}, w.doneCounts())
+	require.Zero(t, value(worker.metrics.resultsLost))
+	worker.stop()
+	require.Zero(t, w.depth(t, task.QueueTasks))
 }

@@ -2,7 +2,9 @@
 // settled deliveries out.
 //
 // It hands each delivery to an executor, runs its task and settles it by the
-// one table in settle.go. Which queue is consumed, how connections are kept and
+// one table in settle.go. A worker has a Consumer for each of the lanes in
+// lane.go, through which tasks that crash workers are told from their
+// neighbours. How a queue is consumed, how connections are kept and
 // how messages are confirmed is the business of package rabbitmq; how many tasks
 // run at once, and where, is that of package executor.
 package consumer
@@ -17,6 +19,7 @@ import (
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/action"
 	"github.com/twinlane/twinlane/worker/internal/executor"
 )
@@ -27,6 +30,8 @@ const RequeueTime = 3 * time.Second
 
 // Config is what a Consumer needs to know.
 type Config struct {
+	// Lane is what it consumes. Its source and its executor are those of the lane.
+	Lane Lane
 	// MaxAttempts is how often a task that fails transiently is run in all.
 	MaxAttempts int
 	// TaskTimeout is how long one attempt may take. The longer it is, the less is
@@ -65,10 +70,12 @@ type Consumer struct {
 	held     crew          // the goroutines of deliveries that are in no executor
 }
 
-// New returns a consumer that works while Run runs. It drains exec, which
-// nobody else may submit to. A nil logger discards.
-func New(cfg Config, src source, pub publisher, exec executor.Executor, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger) *Consumer {
-	logger = service.OrDiscard(logger).With("component", "consumer")
+// New returns a consumer that works while Run runs. It moves tasks through pub,
+// and tells how they ended to results, which it shares with the other lanes of
+// its worker. It drains exec, which nobody else may submit to. A nil logger
+// discards.
+func New(cfg Config, src source, pub publisher, results *Results, exec executor.Executor, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger) *Consumer {
+	logger = service.OrDiscard(logger).With("component", "consumer", "queue", cfg.Lane.Queue)
 	m := newMetrics(reg)
 	return &Consumer{
 		cfg:       cfg,
@@ -77,7 +84,8 @@ func New(cfg Config, src source, pub publisher, exec executor.Executor, runner *
 		executor:  exec,
 		runner:    runner,
 		settler: &settler{
-			publisher: pub, steps: rabbitmq.RetrySteps(), maxAttempts: cfg.MaxAttempts, logger: logger, metrics: m,
+			tasks: pub, results: results, steps: rabbitmq.RetrySteps(), maxAttempts: cfg.MaxAttempts,
+			moveTo: cfg.Lane.MoveTo, logger: logger, metrics: m,
 		},
 		logger:   logger,
 		metrics:  m,
@@ -85,15 +93,6 @@ func New(cfg Config, src source, pub publisher, exec executor.Executor, runner *
 		fetched:  make(chan struct{}),
 	}
 }
-
-// Prefetch is how many deliveries to hold for a number of tasks that run at
-// once: a tenth more, so that the next task is there when one ends. Not much
-// more, because what is held when a worker crashes is delivered once again.
-func Prefetch(parallelism int) int { return parallelism + (parallelism+9)/10 }
-
-// Parallelism is the largest number of tasks at once whose Prefetch is at most
-// prefetch.
-func Parallelism(prefetch int) int { return prefetch * 10 / 11 }
 
 // Run consumes until ctx ends. Then it takes nothing more, lets started tasks
 // finish within the grace time, tells those that are left to give up, requeues
@@ -109,6 +108,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var err error // of the source, to be read once fetched is closed
 	go func() {
 		defer close(c.fetched)
+		c.cfg.Lane.room.begin(fetch, c.cfg.Lane.Queue)
 		err = c.source.Run(fetch, func(fetch context.Context, d amqp.Delivery) { c.take(fetch, work, d) })
 	}()
 	select {
@@ -118,7 +118,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	close(c.stopping)
 	stopFetching()
 	c.drain(ctx, stopWorking)
-	if !c.finish() {
+	if !c.finish(ctx) {
 		return nil
 	}
 	return err
@@ -128,16 +128,16 @@ func (c *Consumer) Run(ctx context.Context) error {
 // its context on the delivery loop itself can prevent, and until everything
 // that is held is answered, which a publish that hangs can. It returns whether
 // the source has.
-func (c *Consumer) finish() bool {
-	late := time.NewTimer(RequeueTime)
-	defer late.Stop()
+func (c *Consumer) finish(ctx context.Context) bool {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), RequeueTime)
+	defer cancel()
 	select {
 	case <-c.fetched:
-	case <-late.C:
+	case <-late.Done():
 		c.logger.Error("the delivery loop is blocked and left behind")
 		return false
 	}
-	if left := c.held.wait(late.C); left > 0 {
+	if left := c.held.wait(late); left > 0 {
 		c.logger.Error("deliveries are left unanswered, the broker will deliver them again", "deliveries", left)
 	}
 	return true
@@ -163,21 +163,32 @@ func (c *Consumer) drainWithin(ctx context.Context, limit time.Duration) int {
 	return c.executor.Drain(ctx)
 }
 
-// take runs on a delivery loop, which waits while the executor is full.
+// take runs on a delivery loop, which waits while there is no room for the task
+// or the executor is full.
 func (c *Consumer) take(fetch, work context.Context, d amqp.Delivery) {
 	c.metrics.delivered(d.Redelivered)
-	if wait := suspectWait(d); wait > 0 {
-		c.hold(fetch, work, wait, d)
+	if c.cfg.Lane.outgrown(d) {
+		c.move(fetch, d)
 		return
 	}
-	c.submit(fetch, work, d)
-}
-
-func (c *Consumer) submit(fetch, work context.Context, d amqp.Delivery) {
-	err := c.executor.Submit(fetch, executor.Task{Run: func() { c.process(fetch, work, d) }})
-	if err != nil { // the process is stopping or the channel gone, and the task has not started
+	if err := c.submit(fetch, work, d); err != nil { // the process is stopping or the channel gone, and the task has not started
 		c.giveBack(d)
 	}
+}
+
+func (c *Consumer) submit(fetch, work context.Context, d amqp.Delivery) error {
+	leave, err := c.cfg.Lane.room.enter(fetch, c.cfg.Lane.Queue, d)
+	if err != nil {
+		return err
+	}
+	err = c.executor.Submit(fetch, executor.Task{Run: func() {
+		defer leave()
+		c.process(fetch, work, d)
+	}})
+	if err != nil {
+		leave()
+	}
+	return err
 }
 
 // process runs one task and settles its delivery. It runs where the executor
@@ -190,15 +201,40 @@ func (c *Consumer) process(fetch, work context.Context, d amqp.Delivery) {
 		}
 	}()
 	r, err := receive(d)
+	var res task.Result
 	if err == nil {
-		_, err = c.runner.Run(work, action.LaneAsync, r.task)
+		res, err = c.runner.Run(work, action.LaneAsync, r.task())
+	} else {
+		res = r.unrun()
 	}
-	a := c.settler.judge(r, err)
-	if a.settlement == settlementRequeued {
-		c.giveBack(d)
-	} else if err := c.settler.settle(context.WithoutCancel(work), a); err != nil { // it outlives the work: what is done must not be lost for a stop
-		c.logger.Warn("settlement not confirmed, trying again", "task_id", a.id, "settlement", string(a.settlement), "err", err)
-		c.insist(fetch, a)
-	}
+	c.answer(fetch, c.settler.judge(r, res, err))
 	answered = true
+}
+
+// answer settles a delivery, or sees to it that it will be. It outlives fetch
+// and the work: what is done must not be lost for a stop.
+func (c *Consumer) answer(fetch context.Context, a answer) {
+	if a.settlement == settlementRequeued {
+		c.giveBack(a.Delivery)
+		return
+	}
+	if a.result != nil && c.results.areLost() {
+		// The executor has better to do than to wait for what will hardly be confirmed.
+		c.hold(fetch, causeUnconfirmed, a.Delivery, func() { c.settle(fetch, a) })
+		return
+	}
+	c.settle(fetch, a)
+}
+
+func (c *Consumer) settle(fetch context.Context, a answer) {
+	ctx := context.WithoutCancel(fetch)
+	err := c.settler.settle(ctx, &a)
+	switch {
+	case err == nil:
+	case a.onlyResultMissing() && c.results.areLost():
+		c.settler.settleWithoutResult(ctx, &a, err)
+	default:
+		c.logger.Warn("settlement not confirmed, trying again", "task_id", a.id, "settlement", string(a.settlement), "err", err)
+		c.insist(fetch, a, err)
+	}
 }

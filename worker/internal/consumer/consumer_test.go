@@ -8,24 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/worker/internal/executor"
 )
-
-func TestPrefetchIsATenthMore(t *testing.T) {
-	t.Parallel()
-	for parallelism, want := range map[int]int{1: 2, 10: 11, 11: 13, 1000: 1100} {
-		require.Equal(t, want, Prefetch(parallelism), "%d", parallelism)
-	}
-	for prefetch := range 2000 {
-		fits := Parallelism(prefetch)
-		require.LessOrEqual(t, Prefetch(fits), prefetch)
-		require.Greater(t, Prefetch(fits+1), prefetch)
-	}
-}
 
 func TestTasksRunSideBySide(t *testing.T) {
 	t.Parallel()
@@ -41,9 +28,9 @@ func TestTasksRunSideBySide(t *testing.T) {
 		require.Empty(t, b.journal.all())
 		sleep(time.Second)
 		synctest.Wait()
-		require.Len(t, b.journal.all(), 8)
+		require.Len(t, b.journal.all(), 16, "a result and an ack each")
 		b.stopAndWait(t)
-		require.Len(t, b.journal.all(), 9)
+		require.Len(t, b.journal.all(), 18)
 	})
 }
 
@@ -59,7 +46,7 @@ func TestAStopLetsStartedTasksFinish(t *testing.T) {
 				start := time.Now()
 				b.stopAndWait(t)
 				require.Equal(t, grace-time.Second, time.Since(start))
-				require.Equal(t, []string{fmt.Sprintf("ack %d", started)}, b.journal.all())
+				require.Equal(t, []string{"result t-1 completed", fmt.Sprintf("ack %d", started)}, b.journal.all())
 			})
 		})
 	}
@@ -78,7 +65,7 @@ func TestAStopRequeuesWhatHasNotStarted(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []string{fmt.Sprintf("requeue %d", waiting)}, b.journal.all(), "at once")
 		require.NoError(t, <-b.done)
-		require.Equal(t, []string{fmt.Sprintf("requeue %d", waiting), fmt.Sprintf("ack %d", started)}, b.journal.all())
+		require.Equal(t, []string{fmt.Sprintf("requeue %d", waiting), "result t-1 completed", fmt.Sprintf("ack %d", started)}, b.journal.all())
 	})
 }
 
@@ -96,6 +83,7 @@ func TestAStopRequeuesWhatDoesNotFinishInTime(t *testing.T) {
 				require.Equal(t, grace, time.Since(start))
 				require.Equal(t, []string{fmt.Sprintf("requeue %d", tag)}, b.journal.all())
 				require.Empty(t, b.publisher.sent, "an interruption is no failure of the task")
+				require.Empty(t, b.publisher.results, "and no end of it")
 			})
 		})
 	}
@@ -108,16 +96,24 @@ func TestAStopRequeuesAfterTheLastConsumerHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, options{concurrency: 1})
 		b.source.returns = RequeueTime / 2
-		b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrNacked }
+		b.publisher.fails = func(m rabbitmq.Message) error {
+			if isResult(m) {
+				return nil
+			}
+			return rabbitmq.ErrNacked
+		}
 		b.deliver(taskBody(1, 0, `,"fail":{"kind":"permanent"}`), nil)
 		synctest.Wait()
-		b.deliver(taskBody(2, 0, ""), amqp.Table{"x-delivery-count": int64(20)})
-		b.deliver(taskBody(3, time.Second, ""), nil)
+		b.deliver(taskBody(2, 0, ""), suspicious())
+		synctest.Wait()
+		b.deliver(taskBody(3, time.Second/4, ""), nil)
 		b.deliver(taskBody(4, 0, ""), nil)
 		synctest.Wait()
 		b.stopAndWait(t)
-		require.Equal(t, []string{"publish t-1 failed", "ack 3", "source returned"}, b.journal.all()[:3])
-		require.ElementsMatch(t, []string{"requeue 1", "requeue 2", "requeue 4"}, b.journal.all()[3:])
+		require.Equal(t, []string{
+			"publish t-1 failed", "publish t-2 failed", "result t-3 completed", "ack 3", "source returned",
+		}, b.journal.all()[:5])
+		require.ElementsMatch(t, []string{"requeue 1", "requeue 2", "requeue 4"}, b.journal.all()[5:])
 	})
 }
 
@@ -136,7 +132,7 @@ func TestAStopGivesUpOnAHeldDelivery(t *testing.T) {
 			return rabbitmq.ErrOutcomeUnknown
 		}
 		b.deliver("no task", nil)
-		sleep(minPause + time.Millisecond)
+		sleep(2 * minPause)
 		start := time.Now()
 		b.stopAndWait(t)
 		require.Equal(t, RequeueTime, time.Since(start))
@@ -150,12 +146,14 @@ func TestALostSourceEndsTheConsumerInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, options{})
-		held := b.deliver(taskBody(1, 0, ""), amqp.Table{"x-delivery-count": int64(20)})
+		b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrNacked }
+		held := b.deliver(taskBody(1, 0, ""), suspicious())
+		synctest.Wait()
 		start := time.Now()
 		close(b.source.deliveries)
 		require.ErrorIs(t, <-b.done, errSourceLost)
 		require.Zero(t, time.Since(start), "at once")
-		require.Equal(t, []string{fmt.Sprintf("requeue %d", held)}, b.journal.all())
+		require.Equal(t, []string{"publish t-1 failed", fmt.Sprintf("requeue %d", held)}, b.journal.all())
 		b.stop()
 	})
 }
@@ -166,15 +164,16 @@ func TestASettlementOutlivesTheWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, options{})
-		b.publisher.fails = func(rabbitmq.Message) error {
-			sleep(grace + time.Second)
+		b.publisher.fails = func(m rabbitmq.Message) error {
+			if !isResult(m) {
+				sleep(grace + time.Second)
+			}
 			return nil
 		}
 		tag := b.deliver(taskBody(1, 0, `,"fail":{"kind":"permanent"}`), nil)
 		synctest.Wait()
 		b.stopAndWait(t)
-		require.Equal(t, fmt.Sprintf("ack %d", tag), b.journal.all()[1])
-		require.Len(t, b.publisher.sent, 1)
+		require.Equal(t, []string{"publish t-1 to tasks.v1.dead", "result t-1 dead", fmt.Sprintf("ack %d", tag)}, b.journal.all())
 	})
 }
 
@@ -202,75 +201,6 @@ func TestAStopGivesUpOnATaskThatNeverEnds(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestASuspectIsHeldBackAloneAndThenRuns(t *testing.T) {
-	t.Parallel()
-	for _, model := range executor.Models() {
-		t.Run(string(model), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, options{model: model, concurrency: 1})
-				suspect := b.deliver(taskBody(1, 0, ""), amqp.Table{"x-delivery-count": int64(suspectFrom)})
-				synctest.Wait()
-				require.Equal(t, 1, value(b.metrics.held[causeSuspect]))
-				next := b.deliver(taskBody(2, 0, ""), amqp.Table{"x-delivery-count": int64(suspectFrom - 1)})
-				synctest.Wait()
-				require.Equal(t, fmt.Sprintf("ack %d", next), b.journal.all()[0])
-				sleep(suspectFrom * suspectStep)
-				synctest.Wait()
-				require.Contains(t, b.journal.all(), fmt.Sprintf("ack %d", suspect))
-				require.Zero(t, value(b.metrics.held[causeSuspect]))
-
-				held := b.deliver(taskBody(3, 0, ""), amqp.Table{"x-delivery-count": int64(20)})
-				b.stopAndWait(t)
-				require.Contains(t, b.journal.all(), fmt.Sprintf("requeue %d", held))
-			})
-		})
-	}
-}
-
-// TestNeighboursOfACrashingTaskFinish plays the lives of a worker that one of
-// its tasks ends whenever it starts. All others take a second; the culprit has
-// to reach the broker's delivery limit without them.
-func TestNeighboursOfACrashingTaskFinish(t *testing.T) {
-	t.Parallel()
-	const (
-		trials        = 200
-		deliveryLimit = 20
-		neighbours    = 50
-		service       = time.Second
-	)
-	start := func(count int) time.Duration {
-		return suspectWait(amqp.Delivery{Redelivered: count > 0, Headers: amqp.Table{"x-delivery-count": int64(count)}})
-	}
-	died := 0
-	for range trials {
-		left := neighbours
-		for count := range deliveryLimit + 1 {
-			crash := start(count)
-			unfinished := 0
-			for range left {
-				if start(count)+service >= crash {
-					unfinished++
-				}
-			}
-			left = unfinished
-		}
-		died += left
-	}
-	require.Less(t, died, trials*neighbours/100, "neighbours that died with the culprit, of %d", trials*neighbours)
-}
-
-func TestDeliveryCountOfForeignHeaders(t *testing.T) {
-	t.Parallel()
-	for value, want := range map[any]int{
-		int64(3): 3, int32(3): 3, int64(-1): 0, int64(1 << 40): maxDeliveryCount, "3": 0, nil: 0,
-	} {
-		d := amqp.Delivery{Redelivered: true, Headers: amqp.Table{"x-delivery-count": value}}
-		require.Equal(t, want, deliveryCount(d), "%v", value)
-	}
-	require.Zero(t, deliveryCount(amqp.Delivery{Headers: amqp.Table{"x-delivery-count": int64(9)}}), "not redelivered")
 }
 
 // TestPoisonDoesNotHarmItsNeighbours mixes every kind of poison that leaves
@@ -301,7 +231,8 @@ func TestPoisonDoesNotHarmItsNeighbours(t *testing.T) {
 					}
 				}
 				require.Equal(t, 30, published, "each poison once")
-				require.Len(t, slices.Compact(slices.Sorted(slices.Values(b.journal.all()))), len(b.journal.all())-9, "nothing is answered twice")
+				require.Len(t, b.publisher.results, 10+10+10, "but for those that are retried")
+				require.Len(t, slices.Compact(slices.Sorted(slices.Values(b.journal.all()))), len(b.journal.all())-2*9, "nothing is answered twice")
 			})
 		})
 	}

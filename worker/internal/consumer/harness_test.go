@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,18 +51,32 @@ func (j *journal) all() []string {
 	return slices.Clone(j.entries)
 }
 
-// fakePublisher notes what it publishes and says what fails tells it to.
+// last is the newest entry, empty where there is none.
+func (j *journal) last() string {
+	all := j.all()
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+// fakePublisher notes what it publishes and says what fails tells it to. It
+// keeps messages and results apart.
 type fakePublisher struct {
 	journal *journal
 	fails   func(m rabbitmq.Message) error
 
-	mu   sync.Mutex
-	sent []rabbitmq.Message
+	mu      sync.Mutex
+	sent    []rabbitmq.Message
+	results []task.Result
 }
 
 func (p *fakePublisher) Publish(ctx context.Context, m rabbitmq.Message) error {
-	if p.fails != nil {
-		if err := p.fails(m); err != nil {
+	p.mu.Lock()
+	fails := p.fails
+	p.mu.Unlock()
+	if fails != nil {
+		if err := fails(m); err != nil {
 			p.journal.add("publish %s failed", m.ID)
 			return err
 		}
@@ -71,18 +86,49 @@ func (p *fakePublisher) Publish(ctx context.Context, m rabbitmq.Message) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if m.Type == task.MessageTypeResult {
+		return p.noteResult(m)
+	}
 	p.sent = append(p.sent, m)
 	p.journal.add("publish %s to %s%s", m.ID, m.Exchange, strings.TrimPrefix(m.RoutingKey, task.QueueDeadLetter))
 	return nil
 }
 
+// accept ends the failures, at any time.
+func (p *fakePublisher) accept() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fails = nil
+}
+
+func (p *fakePublisher) noteResult(m rabbitmq.Message) error {
+	res, err := task.DecodeResult(m.Body)
+	if err != nil {
+		return err
+	}
+	if res.ID != m.ID || m.Exchange != "" || m.RoutingKey != task.QueueResults {
+		return fmt.Errorf("the result of %s was published as %s to %q %q", res.ID, m.ID, m.Exchange, m.RoutingKey)
+	}
+	p.results = append(p.results, res)
+	p.journal.add("result %s %s", res.ID, res.Status)
+	return nil
+}
+
+// isResult tells results from what moves tasks.
+func isResult(m rabbitmq.Message) bool { return m.Type == task.MessageTypeResult }
+
 // fakeAcknowledger notes answers. Its deliveries are told apart by their tags.
 type fakeAcknowledger struct {
 	journal *journal
 	err     error
+	panics  int // that Ack still has
 }
 
 func (a *fakeAcknowledger) Ack(tag uint64, multiple bool) error {
+	if a.panics > 0 {
+		a.panics--
+		panic("an error of theirs")
+	}
 	a.journal.add("ack %d", tag)
 	return a.refuse(multiple)
 }
@@ -168,6 +214,8 @@ type bench struct {
 }
 
 type options struct {
+	queue       string // of the lane; the task queue where empty
+	lanes       []Lane // of the worker; made from model and concurrency where nil
 	model       executor.Model
 	concurrency int
 	timeout     time.Duration
@@ -199,7 +247,8 @@ func newBench(t *testing.T, o options) *bench {
 	reg := prometheus.NewRegistry()
 	b.reg = reg
 	logger := slog.New(slog.NewJSONHandler(b.logged, nil))
-	exec, err := executor.New(executor.Config{Model: o.model, Concurrency: o.concurrency}, reg, logger)
+	lane := laneOf(t, o)
+	exec, err := executor.New(lane.Executor, reg, logger)
 	require.NoError(t, err)
 	runner := action.NewRunner(action.Config{
 		DefaultDuration: time.Second,
@@ -207,12 +256,29 @@ func newBench(t *testing.T, o options) *bench {
 		FaultInjection:  true,
 		Exit:            func(int) { t.Error("the process was told to exit") },
 	}, reg, logger)
-	b.Consumer = New(Config{MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace}, b.source, b.publisher, exec, runner, reg, logger)
+	b.Consumer = New(Config{Lane: lane, MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace}, b.source, b.publisher, exec, runner, reg, logger)
 
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop
 	go func() { b.done <- b.Run(ctx) }()
+	sleep(headStart)
+	synctest.Wait()
 	return b
+}
+
+// laneOf is the lane that the options name.
+func laneOf(t *testing.T, o options) Lane {
+	t.Helper()
+	lanes := o.lanes
+	if lanes == nil {
+		lanes = Lanes(executor.Config{Model: o.model, Concurrency: o.concurrency})
+	}
+	i := slices.IndexFunc(lanes, func(l Lane) bool { return l.Queue == o.queue })
+	if o.queue == "" {
+		i = 0
+	}
+	require.GreaterOrEqual(t, i, 0, "%s is no lane", o.queue)
+	return lanes[i]
 }
 
 func (b *bench) stopAndWait(t *testing.T) {
@@ -248,6 +314,10 @@ func (b *bench) ran(t *testing.T) int {
 	}
 	return runs
 }
+
+// suspicious are the headers of a message that has come back often enough to
+// move on from any lane.
+func suspicious() amqp.Table { return amqp.Table{"x-delivery-count": int64(20)} }
 
 // taskBody is a message whose id is t-n and which delays for a duration.
 func taskBody(n int, d time.Duration, extra string) string {

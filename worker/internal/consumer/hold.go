@@ -2,6 +2,9 @@ package consumer
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -11,6 +14,9 @@ import (
 const (
 	// insistAtMost bounds how long a settlement is published again and again.
 	insistAtMost = 15 * time.Minute
+	// resultWithin bounds how long of that is for a result alone. Its task is
+	// settled, or waits for nothing else, and is in the way of others.
+	resultWithin = time.Minute
 	// answerWithin is the longest that a delivery stays unanswered. After half an
 	// hour a broker closes the channel, and has every delivery on it back.
 	answerWithin = 29 * time.Minute
@@ -29,38 +35,81 @@ func insistFor(timeout time.Duration) time.Duration {
 // nextPause doubles a pause, up to a bound.
 func nextPause(pause time.Duration) time.Duration { return min(2*pause, maxPause) }
 
-// hold submits a delivery after a wait, or at once when fetch ends. It occupies
-// neither the delivery loop nor the executor; how many deliveries are held is
-// bounded by the prefetch.
-func (c *Consumer) hold(fetch, work context.Context, wait time.Duration, d amqp.Delivery) {
+// jittered spreads what would happen together around a pause, by half of it.
+func jittered(pause time.Duration) time.Duration {
+	return pause/2 + rand.N(pause) //nolint:gosec // Spread, not secrecy.
+}
+
+// hold calls f for a delivery, off the delivery loop and the executor. How many
+// are held is bounded by the prefetch. A panic of f gives the delivery back.
+func (c *Consumer) hold(fetch context.Context, cause holdCause, d amqp.Delivery, f func()) {
 	c.held.start(func() {
-		gauge := c.metrics.held[causeSuspect]
+		gauge := c.metrics.held[cause]
 		gauge.Inc()
 		defer gauge.Dec()
-		passed(fetch, wait)
-		c.submit(fetch, work, d)
+		defer func() {
+			if v := recover(); v != nil {
+				c.metrics.panics.Inc()
+				c.logger.Error("panic while a delivery was held", "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+				c.giveBackLater(fetch, d)
+			}
+		}()
+		f()
 	})
 }
 
-// insist publishes a settlement again, off the executor and with growing
-// pauses, until the broker confirms it. Meanwhile the delivery stays unanswered:
-// requeued, it would have its task run once more. That is what it comes to when
-// fetch ends, or when the time is up in which the broker waits for an answer.
-func (c *Consumer) insist(fetch context.Context, a answer) {
-	c.held.start(func() {
-		gauge := c.metrics.held[causeUnconfirmed]
-		gauge.Inc()
-		defer gauge.Dec()
-		ctx, cancel := context.WithTimeout(fetch, c.insistFor)
-		defer cancel()
-		for pause := minPause; passed(ctx, pause); pause = nextPause(pause) {
-			if c.settler.settle(context.WithoutCancel(ctx), a) == nil {
-				return
-			}
+// move settles a delivery that has come back too often for this lane, without
+// running it. What is no task is dead-lettered as in any lane.
+func (c *Consumer) move(fetch context.Context, d amqp.Delivery) {
+	c.cfg.Lane.room.moves.enter()
+	c.hold(fetch, causeMoving, d, func() {
+		defer c.cfg.Lane.room.moves.leave()
+		r, err := receive(d)
+		if err != nil {
+			c.answer(fetch, c.settler.judge(r, r.unrun(), err))
+			return
 		}
-		c.logger.Warn("settlement given up, the task will run again", "task_id", a.id, "settlement", string(a.settlement))
-		c.giveBack(a.Delivery)
+		c.answer(fetch, c.settler.move(r))
 	})
+}
+
+// insist goes on with a settlement, off the executor and with growing pauses,
+// until the broker has confirmed all of it. Meanwhile the delivery stays
+// unanswered: requeued, it would have its task run once more. That is what it
+// comes to when fetch ends, for then the worker stops or the broker has the
+// delivery back, and when the time is up in which the broker waits for an
+// answer. Where nothing but the result is missing, there is less time, and then
+// it is acked: a status that nobody learns is less bad than work that is done
+// twice.
+func (c *Consumer) insist(fetch context.Context, a answer, err error) {
+	c.hold(fetch, causeUnconfirmed, a.Delivery, func() {
+		all, cancel := context.WithTimeout(fetch, c.insistFor)
+		defer cancel()
+		err = c.repeat(all, &a, err, func() bool { return !a.onlyResultMissing() })
+		result, cancel := context.WithTimeout(all, resultWithin)
+		defer cancel()
+		err = c.repeat(result, &a, err, func() bool { return !c.results.areLost() })
+		switch {
+		case err == nil:
+		case fetch.Err() == nil && a.onlyResultMissing():
+			if result.Err() != nil {
+				c.results.giveUp(err)
+			}
+			c.settler.settleWithoutResult(context.WithoutCancel(fetch), &a, err)
+		default:
+			c.logger.Warn("settlement given up, the task will run again", "task_id", a.id, "settlement", string(a.settlement), "err", err)
+			c.giveBack(a.Delivery)
+		}
+	})
+}
+
+// repeat settles what failed with err, with growing pauses, until that does not
+// fail, goOn returns false, or ctx ends. It returns the last error.
+func (c *Consumer) repeat(ctx context.Context, a *answer, err error, goOn func() bool) error {
+	for pause := minPause; err != nil && goOn() && passed(ctx, jittered(pause)); pause = nextPause(pause) {
+		err = c.settler.settle(context.WithoutCancel(ctx), a)
+	}
+	return err
 }
 
 // giveBackLater requeues a delivery after a pause that grows with each return,
@@ -102,25 +151,30 @@ func passed(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
-// crew is goroutines that can be waited for while more of them start. Its zero
-// value is ready for use.
+// crew is work that can be waited for while more of it begins. Its zero value
+// is ready for use.
 type crew struct {
 	mu     sync.Mutex
 	active int
 	idle   chan struct{} // closed when the last one ends; nil while there is none
 }
 
+// start runs f on a goroutine of its own.
 func (c *crew) start(f func()) {
+	c.enter()
+	go func() {
+		defer c.leave()
+		f()
+	}()
+}
+
+func (c *crew) enter() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.active == 0 {
 		c.idle = make(chan struct{})
 	}
 	c.active++
-	go func() {
-		defer c.leave()
-		f()
-	}()
 }
 
 func (c *crew) leave() {
@@ -132,9 +186,9 @@ func (c *crew) leave() {
 	}
 }
 
-// wait returns when none is active, or when late fires: then it returns how
-// many are.
-func (c *crew) wait(late <-chan time.Time) (active int) {
+// wait returns when none is active, or when ctx ends: then it returns how many
+// are.
+func (c *crew) wait(ctx context.Context) (active int) {
 	c.mu.Lock()
 	active, idle := c.active, c.idle
 	c.mu.Unlock()
@@ -144,7 +198,7 @@ func (c *crew) wait(late <-chan time.Time) (active int) {
 	select {
 	case <-idle:
 		return 0
-	case <-late:
+	case <-ctx.Done():
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return c.active

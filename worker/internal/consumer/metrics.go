@@ -1,6 +1,8 @@
 package consumer
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -15,14 +17,20 @@ const (
 	settlementCompleted settlement = "completed" // acked, the task is done
 	settlementRetried   settlement = "retried"   // acked, the task waits in a retry step
 	settlementDead      settlement = "dead"      // acked, the task is in the DLQ
+	settlementMoved     settlement = "moved"     // acked, the task is in the queue of the next lane
 	settlementRequeued  settlement = "requeued"  // nacked, the broker delivers it again
 )
+
+// settlements lists every settlement.
+func settlements() []settlement {
+	return []settlement{settlementCompleted, settlementRetried, settlementDead, settlementMoved, settlementRequeued}
+}
 
 // holdCause is why a delivery is held back, as a label.
 type holdCause string
 
 const (
-	causeSuspect     holdCause = "suspect"     // it may have crashed workers
+	causeMoving      holdCause = "moving"      // it is on its way to the next lane
 	causeUnconfirmed holdCause = "unconfirmed" // its settlement is not confirmed yet
 )
 
@@ -33,8 +41,11 @@ type metrics struct {
 	retries      map[string]prometheus.Counter // by queue
 	dead         map[task.Reason]prometheus.Counter
 	held         map[holdCause]prometheus.Gauge
+	results      map[task.Status]prometheus.Counter
+	ackErrors    map[settlement]prometheus.Counter
+	resultsLost  prometheus.Counter
 	unconfirmed  prometheus.Counter
-	ackErrors    prometheus.Counter
+	panics       prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -43,7 +54,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Name: "deliveries_total",
 		Help: "Deliveries taken, by whether the broker had delivered the message before.",
 	}, []string{"redelivered"})
-	settlements := f.NewCounterVec(prometheus.CounterOpts{
+	answers := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "settlements_total",
 		Help: "Deliveries answered to the broker, by what became of the task.",
 	}, []string{"settlement"})
@@ -53,43 +64,64 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}, []string{"queue"})
 	dead := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "dead_total",
-		Help: "Tasks published to the dead-letter exchange, by reason.",
+		Help: "Tasks published to the DLQ, by reason.",
 	}, []string{"reason"})
+	results := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "results_total",
+		Help: "Results that the broker has confirmed, by status. What exceeds the settlements of the same kind was or will be published again.",
+	}, []string{"status"})
+	ackErrors := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "ack_errors_total",
+		Help: "Answers to the broker that failed because the channel was gone, by what became of the task. The broker delivers the message again: a task that was completed or dead is run, and its result published, twice.",
+	}, []string{"settlement"})
 	held := f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "deliveries_held",
-		Help: "Deliveries held for a while: suspect ones may have crashed workers, unconfirmed ones are done and the broker has not confirmed the message that settles them.",
+		Help: "Deliveries held outside of the executor: moving ones are on their way to the next lane, unconfirmed ones are done and the broker has not confirmed a message that settles them.",
 	}, []string{"cause"})
-	m := &metrics{
+	return &metrics{
 		first:       deliveries.WithLabelValues("false"),
 		again:       deliveries.WithLabelValues("true"),
-		settlements: make(map[settlement]prometheus.Counter),
-		retries:     make(map[string]prometheus.Counter),
-		dead:        make(map[task.Reason]prometheus.Counter),
-		held:        make(map[holdCause]prometheus.Gauge),
+		settlements: resolved(answers.WithLabelValues, settlements()),
+		retries:     resolved(retries.WithLabelValues, retryQueues()),
+		dead:        resolved(dead.WithLabelValues, workersReasons()),
+		held:        resolved(held.WithLabelValues, []holdCause{causeMoving, causeUnconfirmed}),
+		results:     resolved(results.WithLabelValues, []task.Status{task.StatusCompleted, task.StatusDead}),
+		ackErrors:   resolved(ackErrors.WithLabelValues, settlements()),
+		resultsLost: f.NewCounter(prometheus.CounterOpts{
+			Name: "results_lost_total",
+			Help: "Results that were given up: their tasks are settled, and nobody was told how.",
+		}),
 		unconfirmed: f.NewCounter(prometheus.CounterOpts{
 			Name: "unconfirmed_settlements_total",
-			Help: "Publishes to a retry step or the DLQ that the broker did not confirm; each is repeated while the delivery is held.",
+			Help: "Publishes of a settlement that the broker did not confirm. Each is repeated while the delivery is held, but for results while they are being lost.",
 		}),
-		ackErrors: f.NewCounter(prometheus.CounterOpts{
-			Name: "ack_errors_total",
-			Help: "Answers to the broker that failed because the channel was gone; the broker delivers the message again.",
+		panics: f.NewCounter(prometheus.CounterOpts{
+			Name: "settlement_panics_total",
+			Help: "Panics of the worker itself outside of its executors; what was being settled is tried again.",
 		}),
 	}
-	for _, s := range []settlement{settlementCompleted, settlementRetried, settlementDead, settlementRequeued} {
-		m.settlements[s] = settlements.WithLabelValues(string(s))
+}
+
+// resolved is the metrics of all values of a label.
+func resolved[L ~string, M any](with func(...string) M, labels []L) map[L]M {
+	all := make(map[L]M, len(labels))
+	for _, label := range labels {
+		all[label] = with(string(label))
 	}
+	return all
+}
+
+func retryQueues() []string {
+	var queues []string
 	for _, step := range rabbitmq.RetrySteps() {
-		m.retries[step.Queue] = retries.WithLabelValues(step.Queue)
+		queues = append(queues, step.Queue)
 	}
-	for _, reason := range task.Reasons() {
-		if reason != task.ReasonDeliveryLimit { // the broker's own, which no worker sees
-			m.dead[reason] = dead.WithLabelValues(string(reason))
-		}
-	}
-	for _, c := range []holdCause{causeSuspect, causeUnconfirmed} {
-		m.held[c] = held.WithLabelValues(string(c))
-	}
-	return m
+	return queues
+}
+
+// workersReasons are the reasons that a worker can give.
+func workersReasons() []task.Reason {
+	return slices.DeleteFunc(task.Reasons(), func(r task.Reason) bool { return r == task.ReasonDeliveryLimit })
 }
 
 func (m *metrics) delivered(redelivered bool) {

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -16,7 +17,7 @@ type received struct {
 	// id is what the message is published under when it moves on.
 	id      string
 	headers task.Headers
-	task    action.Task // empty where the delivery is undecodable
+	message task.Message // empty where the body is undecodable
 }
 
 // undecodableError says that a delivery is no task.
@@ -35,6 +36,7 @@ func receive(d amqp.Delivery) (received, error) {
 	r := received{Delivery: d}
 	headers, headersErr := task.ParseHeaders(d.Headers)
 	message, err := task.DecodeMessage(d.Body)
+	r.message = message
 	if headersErr != nil {
 		headers = task.Headers{Attempt: 1}
 		if err == nil {
@@ -48,8 +50,19 @@ func receive(d amqp.Delivery) (received, error) {
 		return r, &undecodableError{err}
 	}
 	r.id = message.ID
-	r.task = action.Task{Message: message, Headers: headers}
 	return r, nil
+}
+
+// task is what there is to run.
+func (r received) task() action.Task { return action.Task{Message: r.message, Headers: r.headers} }
+
+// unrun is the result of a delivery that is not run: all of it that is known.
+func (r received) unrun() task.Result {
+	now := time.Now().UTC()
+	return task.Result{
+		ID: r.id, Run: r.message.Run, Attempt: r.headers.Attempt,
+		AcceptedAt: r.message.AcceptedAt, StartedAt: now, FinishedAt: now,
+	}
 }
 
 // foreignID is the id of a message that is no task: the first valid one, else

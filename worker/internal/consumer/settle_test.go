@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,7 +26,7 @@ func TestTable(t *testing.T) {
 		retry5  = "tasks.v1.retry.5s"
 		retry30 = "tasks.v1.retry.30s"
 	)
-	fail := func(kind string) string { return taskBody(1, 0, `,"fail":{"kind":"`+kind+`"}`) }
+	fail := func(kind string) string { return taskBody(1, 0, `,"run":"r-1","fail":{"kind":"`+kind+`"}`) }
 	tests := map[string]struct {
 		body    string
 		headers amqp.Table
@@ -36,7 +35,8 @@ func TestTable(t *testing.T) {
 		reason  task.Reason
 		err     string
 	}{
-		"completed":              {body: taskBody(1, time.Second, "")},
+		"completed":              {body: taskBody(1, time.Second, `,"run":"r-1"`)},
+		"completed at last":      {body: taskBody(1, time.Second, `,"run":"r-1"`), headers: amqp.Table{"x-attempt": int64(4)}, attempt: 4},
 		"transient, attempt 1":   {body: fail("transient"), queue: retry1, attempt: 2},
 		"transient, attempt 2":   {body: fail("transient"), headers: amqp.Table{"x-attempt": int64(2)}, queue: retry5, attempt: 3},
 		"transient, attempt 3":   {body: fail("transient"), headers: amqp.Table{"x-attempt": int32(3)}, queue: retry30, attempt: 4},
@@ -46,10 +46,10 @@ func TestTable(t *testing.T) {
 		"permanent":              {body: fail("permanent"), attempt: 1, reason: task.ReasonPermanent, err: "injected permanent failure"},
 		"panic":                  {body: fail("panic"), attempt: 1, reason: task.ReasonPanic, err: "panic: injected panic"},
 		"undecodable body":       {body: "{", attempt: 1, reason: task.ReasonUndecodable, err: "undecodable: malformed JSON: unexpected end of input"},
-		"undecodable header":     {body: taskBody(1, 0, ""), headers: amqp.Table{"x-attempt": "two"}, attempt: 1, reason: task.ReasonUndecodable, err: "undecodable: header x-attempt: two is not allowed; allowed: a whole number from 1 to 1000000"},
+		"undecodable header":     {body: taskBody(1, 0, `,"run":"r-1"`), headers: amqp.Table{"x-attempt": "two"}, attempt: 1, reason: task.ReasonUndecodable, err: "undecodable: header x-attempt: two is not allowed; allowed: a whole number from 1 to 1000000"},
 		"too large":              {body: strings.Repeat(" ", task.MaxMessageBytes+1), attempt: 1, reason: task.ReasonUndecodable, err: "undecodable: body: 266241 bytes is not allowed; allowed: at most 266240 bytes"},
 		"not UTF-8":              {body: "{\"id\":\"\xff\"}", attempt: 1, reason: task.ReasonUndecodable, err: "undecodable: malformed JSON: not valid UTF-8"},
-		"died before, completed": {body: taskBody(1, 0, ""), headers: amqp.Table{"x-dlq-reason": "permanent"}},
+		"died before, completed": {body: taskBody(1, time.Second, `,"run":"r-1"`), headers: amqp.Table{"x-dlq-reason": "permanent"}},
 	}
 	for name, tt := range tests {
 		for _, model := range executor.Models() {
@@ -62,44 +62,130 @@ func TestTable(t *testing.T) {
 					sleep(2 * time.Minute)
 					b.stopAndWait(t)
 
-					ack := fmt.Sprintf("ack %d", tag)
-					if tt.queue == "" && tt.reason == "" {
-						require.Equal(t, []string{ack}, b.journal.all())
-						require.Equal(t, 1, value(b.metrics.settlements[settlementCompleted]))
-						return
+					settled := settlementCompleted
+					switch {
+					case tt.queue != "":
+						settled = settlementRetried
+					case tt.reason != "":
+						settled = settlementDead
 					}
-					require.Len(t, b.publisher.sent, 1)
-					m := b.publisher.sent[0]
-					require.Len(t, b.journal.all(), 2)
-					require.True(t, strings.HasPrefix(b.journal.all()[0], "publish "+m.ID), "published before the ack")
-					require.Equal(t, ack, b.journal.all()[1])
-					require.Equal(t, tt.body, string(m.Body), "byte for byte")
-					require.Equal(t, tt.attempt, m.Headers[task.HeaderAttempt])
-					require.NoError(t, task.CheckHeaders(m.Headers))
-					if tt.queue != "" {
-						require.Empty(t, m.Exchange)
-						require.Equal(t, tt.queue, m.RoutingKey)
-						require.Equal(t, "t-1", m.ID)
-						require.NotContains(t, m.Headers, task.HeaderDeadReason)
-						require.Equal(t, 1, value(b.metrics.settlements[settlementRetried]))
-						require.Equal(t, 1, value(b.metrics.retries[tt.queue]))
-						require.NotContains(t, b.logged.String(), "t-1", "a retry is no news")
-						return
+					require.Equal(t, 1, value(b.metrics.settlements[settled]))
+					var want []string
+					if settled != settlementCompleted {
+						require.Len(t, b.publisher.sent, 1)
+						m := b.publisher.sent[0]
+						requireMoved(t, m, tt.body, tt.attempt)
+						want = append(want, fmt.Sprintf("publish %s to %s%s", m.ID, m.Exchange, tt.queue))
 					}
-					require.Equal(t, task.ExchangeDead, m.Exchange)
-					require.Equal(t, string(tt.reason), m.Headers[task.HeaderDeadReason])
-					require.Equal(t, tt.err, m.Headers[task.HeaderDeadError])
-					died, err := time.Parse(time.RFC3339Nano, fmt.Sprint(m.Headers[task.HeaderDeadAt]))
-					require.NoError(t, err)
-					require.WithinRange(t, died, start, time.Now())
-					require.Equal(t, 1, value(b.metrics.settlements[settlementDead]))
-					require.Equal(t, 1, value(b.metrics.dead[tt.reason]))
-					require.Equal(t, 1, strings.Count(b.logged.String(), m.ID), "a failure is logged once")
-					require.Equal(t, tt.reason == task.ReasonPanic, strings.Contains(b.logged.String(), "fault.go"), "with the stack of a panic")
+					if settled != settlementRetried {
+						require.Len(t, b.publisher.results, 1)
+						want = append(want, fmt.Sprintf("result %s %s", b.publisher.results[0].ID, settled))
+					}
+					require.Equal(t, append(want, fmt.Sprintf("ack %d", tag)), b.journal.all(), "the ack comes last")
+					switch settled {
+					case settlementCompleted:
+						requireCompleted(t, b, max(tt.attempt, 1))
+					case settlementRetried:
+						requireRetried(t, b, tt.queue)
+					default:
+						requireDead(t, b, tt.reason, tt.err, start)
+					}
 				})
 			})
 		}
 	}
+}
+
+// requireMoved checks what every message that moves on keeps.
+func requireMoved(t *testing.T, m rabbitmq.Message, body string, attempt int64) {
+	t.Helper()
+	require.Equal(t, body, string(m.Body), "byte for byte")
+	require.Equal(t, attempt, m.Headers[task.HeaderAttempt])
+	require.NoError(t, task.CheckHeaders(m.Headers))
+}
+
+func requireCompleted(t *testing.T, b *bench, attempt int64) {
+	t.Helper()
+	require.Equal(t, 1, value(b.metrics.results[task.StatusCompleted]))
+	res := b.publisher.results[0]
+	require.Equal(t, "t-1", res.ID)
+	require.Equal(t, "r-1", res.Run)
+	require.EqualValues(t, attempt, res.Attempt)
+	require.Empty(t, res.Reason)
+	require.Empty(t, res.Error)
+	require.Equal(t, "2026-01-02T03:04:05Z", res.AcceptedAt.Format(time.RFC3339))
+	require.Equal(t, time.Second, res.ServiceTime())
+}
+
+func requireRetried(t *testing.T, b *bench, queue string) {
+	t.Helper()
+	m := b.publisher.sent[0]
+	require.Empty(t, m.Exchange)
+	require.Equal(t, queue, m.RoutingKey)
+	require.Equal(t, "t-1", m.ID)
+	require.NotContains(t, m.Headers, task.HeaderDeadReason)
+	require.Equal(t, 1, value(b.metrics.retries[queue]))
+	require.Empty(t, b.publisher.results, "it has no result yet")
+	require.NotContains(t, b.logged.String(), "t-1", "a retry is no news")
+}
+
+func requireDead(t *testing.T, b *bench, reason task.Reason, why string, start time.Time) {
+	t.Helper()
+	m, res := b.publisher.sent[0], b.publisher.results[0]
+	require.Equal(t, task.ExchangeDead, m.Exchange)
+	require.Equal(t, string(reason), m.Headers[task.HeaderDeadReason])
+	require.Equal(t, why, m.Headers[task.HeaderDeadError])
+	died, err := time.Parse(time.RFC3339Nano, fmt.Sprint(m.Headers[task.HeaderDeadAt]))
+	require.NoError(t, err)
+	require.WithinRange(t, died, start, time.Now())
+
+	require.Equal(t, m.ID, res.ID, "both go by the same id")
+	require.Equal(t, reason, res.Reason)
+	require.Equal(t, why, res.Error)
+	require.EqualValues(t, m.Headers[task.HeaderAttempt], res.Attempt)
+	require.Equal(t, died, res.FinishedAt)
+	require.WithinRange(t, res.StartedAt, start, res.FinishedAt)
+	if _, err := task.DecodeMessage(m.Body); err == nil {
+		require.Equal(t, "r-1", res.Run)
+		require.Equal(t, "2026-01-02T03:04:05Z", res.AcceptedAt.Format(time.RFC3339))
+	} else {
+		require.Zero(t, res.AcceptedAt)
+	}
+	require.Equal(t, 1, value(b.metrics.results[task.StatusDead]))
+	require.Equal(t, 1, value(b.metrics.dead[reason]))
+	require.Equal(t, 1, strings.Count(b.logged.String(), m.ID), "a failure is logged once")
+	require.Equal(t, reason == task.ReasonPanic, strings.Contains(b.logged.String(), "fault.go"), "with the stack of a panic")
+}
+
+// TestAResultHasTheOutput of an action that returns one.
+func TestAResultHasTheOutput(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, options{})
+		b.deliver(`{"id":"t-1","accepted_at":"2026-01-02T03:04:05Z","action":"cpu","duration_ms":0}`, amqp.Table{"x-attempt": int64(3)})
+		synctest.Wait()
+		b.stopAndWait(t)
+		require.Len(t, b.publisher.results, 1)
+		require.NotEmpty(t, b.publisher.results[0].Output)
+		require.Equal(t, 3, b.publisher.results[0].Attempt)
+	})
+}
+
+// TestAResultWithoutAnEncoding stands for an action that breaks its promise:
+// the task is settled, and the loss is seen.
+func TestAResultWithoutAnEncoding(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, options{})
+		r, err := receive(amqp.Delivery{Acknowledger: b.acks, DeliveryTag: 7, Body: []byte(taskBody(1, 0, ""))})
+		require.NoError(t, err)
+		a := b.settler.judge(r, task.Result{ID: r.id, Status: task.StatusCompleted, Output: []byte("{")}, nil)
+		require.NoError(t, b.settler.settle(t.Context(), &a))
+		b.stopAndWait(t)
+		require.Equal(t, []string{"ack 7"}, b.journal.all())
+		require.Equal(t, 1, value(b.metrics.resultsLost))
+		require.Contains(t, b.logged.String(), "result lost")
+	})
 }
 
 func TestHeadersTravelOn(t *testing.T) {
@@ -167,131 +253,6 @@ func TestAnUndecodableMessageKeepsItsTypeInTheDLQ(t *testing.T) {
 	})
 }
 
-// TestAnUnconfirmedSettlementIsPublishedAgain has a broker that refuses for a
-// while. The task runs once all the same, and its neighbours run on.
-func TestAnUnconfirmedSettlementIsPublishedAgain(t *testing.T) {
-	t.Parallel()
-	const refusals = 20
-	for _, kind := range []string{"permanent", "transient"} {
-		for _, model := range executor.Models() {
-			t.Run(kind+", "+string(model), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					b := newBench(t, options{model: model, concurrency: 1})
-					var tries []time.Time
-					var messages []rabbitmq.Message
-					b.publisher.fails = func(m rabbitmq.Message) error {
-						tries, messages = append(tries, time.Now()), append(messages, m)
-						if len(tries) <= refusals {
-							return rabbitmq.ErrNacked
-						}
-						return nil
-					}
-					failing := b.deliver(taskBody(1, 0, `,"fail":{"kind":"`+kind+`"}`), nil)
-					synctest.Wait()
-					require.Equal(t, []string{"publish t-1 failed"}, b.journal.all())
-					require.Equal(t, 1, value(b.metrics.held[causeUnconfirmed]))
-
-					// The only place of the executor and the delivery loop are free meanwhile.
-					next := b.deliver(taskBody(2, 0, ""), nil)
-					synctest.Wait()
-					require.Contains(t, b.journal.all(), fmt.Sprintf("ack %d", next))
-
-					sleep(insistAtMost)
-					synctest.Wait()
-					require.Len(t, tries, refusals+1)
-					last := time.Duration(0)
-					for i, at := range tries[1:] {
-						pause := at.Sub(tries[i])
-						require.GreaterOrEqual(t, pause, max(last, minPause))
-						require.LessOrEqual(t, pause, maxPause)
-						require.Equal(t, messages[0], messages[i+1], "the same settlement")
-						last = pause
-					}
-					require.Equal(t, maxPause, last)
-					require.Equal(t, fmt.Sprintf("ack %d", failing), b.journal.all()[len(b.journal.all())-1])
-					require.Equal(t, refusals, value(b.metrics.unconfirmed))
-					require.Zero(t, value(b.metrics.held[causeUnconfirmed]))
-					require.Zero(t, value(b.metrics.settlements[settlementRequeued]))
-					require.Equal(t, 2, b.ran(t), "each task once")
-					b.stopAndWait(t)
-				})
-			})
-		}
-	}
-}
-
-// TestASettlementIsGivenUpInTime holds that the broker never has to wait so
-// long for an answer that it closes the channel.
-func TestASettlementIsGivenUpInTime(t *testing.T) {
-	t.Parallel()
-	for timeout, want := range map[time.Duration]time.Duration{
-		time.Minute:      insistAtMost,
-		14 * time.Minute: time.Minute,
-		time.Hour:        0,
-	} {
-		t.Run(timeout.String(), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, options{timeout: timeout})
-				b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrUnavailable }
-				tag := b.deliver("no task", nil)
-				requeued := fmt.Sprintf("requeue %d", tag)
-				if want > 0 {
-					sleep(want - time.Millisecond)
-					require.NotContains(t, b.journal.all(), requeued)
-				}
-				sleep(2 * time.Millisecond)
-				require.Contains(t, b.journal.all(), requeued)
-				require.NotContains(t, b.journal.all(), fmt.Sprintf("ack %d", tag))
-				require.Zero(t, value(b.metrics.dead[task.ReasonUndecodable]))
-				b.stopAndWait(t)
-			})
-		})
-	}
-}
-
-func TestAStopRequeuesAnUnconfirmedSettlementAtOnce(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, options{})
-		b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrBlocked }
-		tag := b.deliver(taskBody(1, 0, `,"fail":{"kind":"transient"}`), nil)
-		sleep(time.Minute)
-		start := time.Now()
-		b.stopAndWait(t)
-		require.Zero(t, time.Since(start))
-		require.Contains(t, b.journal.all(), fmt.Sprintf("requeue %d", tag))
-	})
-}
-
-// TestADeliveryWhoseChannelIsGoneIsLetGo holds that nothing is done any more
-// about what the broker has back: it is not run, and not settled.
-func TestADeliveryWhoseChannelIsGoneIsLetGo(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, options{})
-		b.publisher.fails = func(rabbitmq.Message) error { return rabbitmq.ErrUnavailable }
-		b.deliver(taskBody(1, 0, `,"fail":{"kind":"transient"}`), nil)
-		b.deliver(taskBody(2, 0, ""), amqp.Table{"x-delivery-count": int64(20)})
-		synctest.Wait()
-		b.acks.err = amqp.ErrClosed
-		b.source.lose <- struct{}{}
-		synctest.Wait()
-		require.Equal(t, 2, value(b.metrics.ackErrors))
-		require.Equal(t, 1, b.ran(t))
-
-		b.acks.err = nil
-		b.publisher.fails = nil
-		b.deliver(taskBody(1, 0, `,"fail":{"kind":"transient"}`), nil)
-		sleep(insistAtMost)
-		synctest.Wait()
-		require.Len(t, b.publisher.sent, 1)
-		require.Equal(t, "ack 3", b.journal.all()[len(b.journal.all())-1])
-		b.stopAndWait(t)
-	})
-}
-
 func TestAnAckErrorIsCountedAndNoMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -303,47 +264,10 @@ func TestAnAckErrorIsCountedAndNoMore(t *testing.T) {
 		b.deliver(taskBody(2, 0, ""), nil)
 		synctest.Wait()
 		b.stopAndWait(t)
-		require.Equal(t, 1, value(b.metrics.ackErrors))
+		require.Equal(t, 1, value(b.metrics.ackErrors[settlementCompleted]))
 		require.Equal(t, 1, value(b.metrics.settlements[settlementCompleted]))
+		require.Equal(t, 2, value(b.metrics.results[task.StatusCompleted]), "one more than was settled")
 	})
-}
-
-// TestAPanicOfTheWorkerItself stands for an error in code that no action runs
-// in: the message goes back, and the worker goes on.
-func TestAPanicOfTheWorkerItself(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, options{concurrency: 1})
-		b.publisher.fails = func(rabbitmq.Message) error { panic("an error of ours") }
-		tag := b.deliver(taskBody(1, 0, `,"fail":{"kind":"permanent"}`), nil)
-		sleep(minPause + time.Millisecond)
-		require.Equal(t, []string{fmt.Sprintf("requeue %d", tag)}, b.journal.all())
-		require.Contains(t, b.logged.String(), "an error of ours")
-		next := b.deliver(taskBody(2, 0, ""), nil)
-		synctest.Wait()
-		b.stopAndWait(t)
-		require.Contains(t, b.journal.all(), fmt.Sprintf("ack %d", next))
-	})
-}
-
-func TestAnyErrorOfAPublishCounts(t *testing.T) {
-	t.Parallel()
-	for _, err := range []error{
-		rabbitmq.ErrUnavailable, rabbitmq.ErrBlocked, rabbitmq.ErrSaturated, rabbitmq.ErrUnroutable,
-		rabbitmq.ErrNacked, rabbitmq.ErrOutcomeUnknown, errors.New("any other"),
-	} {
-		t.Run(err.Error(), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, options{})
-				b.publisher.fails = func(rabbitmq.Message) error { return err }
-				tag := b.deliver("no task", nil)
-				synctest.Wait()
-				b.stopAndWait(t)
-				require.Equal(t, []string{"publish property-id failed", fmt.Sprintf("requeue %d", tag)}, b.journal.all())
-			})
-		})
-	}
 }
 
 func TestMetricsAreWellNamed(t *testing.T) {

@@ -217,42 +217,55 @@ func emptyQueue(t *testing.T, w *world) {
 	require.Zero(t, sum)
 }
 
-// deathByTheBroker has a task returned until its delivery limit is reached.
+// deathByTheBroker has a task returned in each queue that workers consume from,
+// until its delivery limit is reached. Wherever it died, it is replayed into
+// the queue that tasks are published to.
 func deathByTheBroker(t *testing.T, w *world) {
 	t.Helper()
-	alive := dead("t-1", "", time.Now())
-	w.put(t, "", task.QueueTasks, amqp.Publishing{MessageId: "t-1", Body: alive.Body, Headers: amqp.Table{"x-attempt": int64(2)}})
-	require.Eventually(t, func() bool {
-		d, ok, err := w.raw.Get(task.QueueTasks, false)
+	for n, queue := range rabbitmq.TaskQueues() {
+		alive := dead("t-1", "", time.Now())
+		w.put(t, "", queue.Name, amqp.Publishing{MessageId: "t-1", Body: alive.Body, Headers: amqp.Table{"x-attempt": int64(2), "x-replay-count": int64(n)}})
+		returns := 0
+		require.Eventually(t, func() bool {
+			d, ok, err := w.raw.Get(queue.Name, false)
+			require.NoError(t, err)
+			if ok {
+				returns++
+				require.NoError(t, d.Reject(true))
+			}
+			state, err := w.raw.QueueDeclarePassive(task.QueueDeadLetter, true, false, false, false, nil)
+			require.NoError(t, err)
+			return state.Messages == 1
+		}, brokertest.Patience, brokertest.Interval)
+		require.Equal(t, queue.DeliveryLimit+1, returns)
+
+		letters, _, err := w.List(t.Context(), Filter{Reason: "delivery_limit", Since: time.Now().Add(-time.Hour)}, everything)
 		require.NoError(t, err)
-		if ok {
-			require.NoError(t, d.Reject(true))
-		}
-		state, err := w.raw.QueueDeclarePassive(task.QueueDeadLetter, true, false, false, false, nil)
+		require.Len(t, letters, 1)
+		require.Equal(t, 2, letters[0].Attempt)
+		require.Equal(t, n, letters[0].Replays)
+		require.Equal(t, queue.Name, letters[0].Queue)
+		require.NotEmpty(t, letters[0].Error)
+		require.WithinDuration(t, time.Now(), *letters[0].DiedAt, time.Minute)
+
+		letter, err := w.Show(t.Context(), "t-1", 10)
 		require.NoError(t, err)
-		return state.Messages == 1
-	}, brokertest.Patience, brokertest.Interval)
+		_, err = json.Marshal(letter)
+		require.NoError(t, err)
+		var out bytes.Buffer
+		require.NoError(t, WriteLetter(&out, letter, time.Now()))
+		require.Regexp(t, `(?m)^queue +`+queue.Name+`$`, out.String())
 
-	letters, _, err := w.List(t.Context(), Filter{Reason: "delivery_limit", Since: time.Now().Add(-time.Hour)}, everything)
-	require.NoError(t, err)
-	require.Len(t, letters, 1)
-	require.Equal(t, 2, letters[0].Attempt)
-	require.NotEmpty(t, letters[0].Error)
-	require.WithinDuration(t, time.Now(), *letters[0].DiedAt, time.Minute)
-
-	letter, err := w.Show(t.Context(), "t-1", 10)
-	require.NoError(t, err)
-	_, err = json.Marshal(letter)
-	require.NoError(t, err)
-
-	sum, err := w.Replay(t.Context(), w.publisher(t), ReplayOptions{Bounds: everything, Each: nobody})
-	require.NoError(t, err)
-	require.Equal(t, 1, sum.Moved)
-	d, ok, err := w.raw.Get(task.QueueTasks, true)
-	require.NoError(t, err)
-	require.True(t, ok)
-	require.Equal(t, string(alive.Body), string(d.Body))
-	require.NotContains(t, d.Headers, "x-death")
+		sum, err := w.Replay(t.Context(), w.publisher(t), ReplayOptions{Bounds: everything, Each: nobody})
+		require.NoError(t, err)
+		require.Equal(t, 1, sum.Moved)
+		d, ok, err := w.raw.Get(task.QueueTasks, true)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, string(alive.Body), string(d.Body))
+		delete(d.Headers, "x-delivery-count") // which a quorum queue may give to any delivery
+		require.Equal(t, amqp.Table{"x-attempt": int64(1), "x-replay-count": int64(n + 1)}, d.Headers)
+	}
 }
 
 func replayMovesWhatMatches(t *testing.T, w *world) {

@@ -20,15 +20,17 @@ func Reasons() []task.Reason { return append(task.Reasons(), reasonUnknown) }
 type Letter struct {
 	ID string `json:"id"`
 	// Reason is a task.Reason, or whatever else the broker gives for one.
-	Reason   string     `json:"reason"`
-	Error    string     `json:"error,omitempty"`
-	Attempt  int        `json:"attempt"`
-	Replays  int        `json:"replays"`
-	DiedAt   *time.Time `json:"died_at,omitempty"` // nil where unknown
-	Action   string     `json:"action,omitempty"`  // empty where the body is no task
-	Run      string     `json:"run,omitempty"`
-	Size     int        `json:"size"` // of the body, in bytes
-	Contents *Contents  `json:"contents,omitempty"`
+	Reason  string     `json:"reason"`
+	Error   string     `json:"error,omitempty"`
+	Attempt int        `json:"attempt"`
+	Replays int        `json:"replays"`
+	DiedAt  *time.Time `json:"died_at,omitempty"` // nil where unknown
+	// Queue is where the broker dead-lettered it; empty where a worker did.
+	Queue    string    `json:"queue,omitempty"`
+	Action   string    `json:"action,omitempty"` // empty where the body is no task
+	Run      string    `json:"run,omitempty"`
+	Size     int       `json:"size"` // of the body, in bytes
+	Contents *Contents `json:"contents,omitempty"`
 }
 
 // Contents are all there is to a message, so that it can be made anew from
@@ -79,6 +81,7 @@ func (l *Letter) readBrokersDeath(headers amqp.Table) {
 		return
 	}
 	l.Reason = reason
+	l.Queue, _ = death["queue"].(string)
 	l.Error = "dead-lettered by the broker"
 	if reason == string(task.ReasonDeliveryLimit) {
 		l.Error = "delivered too often without an answer: workers crashed over it or gave it back"

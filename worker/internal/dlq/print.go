@@ -39,6 +39,7 @@ func WriteLetter(w io.Writer, l Letter, now time.Time) error {
 		{"id", l.ID},
 		{"reason", l.Reason},
 		{"error", l.Error},
+		{"queue", l.Queue},
 		{"attempt", fmt.Sprint(l.Attempt)},
 		{"replays", fmt.Sprint(l.Replays)},
 		{"died at", l.diedAt()},

@@ -1,0 +1,88 @@
+package consumer
+
+import (
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/worker/internal/executor"
+)
+
+// Lane is a queue of tasks and how it is consumed. A worker has a Consumer for
+// each of its lanes, with channels and an executor of its own.
+type Lane struct {
+	Queue    string
+	Executor executor.Config
+	// Prefetch bounds the deliveries that are not answered.
+	Prefetch int
+	// MoveFrom is the delivery count from which a message moves to the queue
+	// MoveTo before its task runs; zero lets none move.
+	MoveFrom int
+	MoveTo   string
+
+	room *room // that it shares with the other lanes of its worker
+}
+
+// few is how many tasks run at once of those that came back too often.
+const few = 32
+
+// Suspects is how many tasks run, and how many deliveries are held, at once in
+// the lanes for suspects together.
+const Suspects = few + 1
+
+// Lanes are the lanes of a worker that runs tasks as configured.
+//
+// A task that ends the process takes all others down that were delivered with
+// it, and all of them come back together: nothing tells the culprit from its
+// neighbours. So what has come back too often runs among few, and what comes
+// back from there runs apart from all other suspects: see room. Only there a
+// crash has one culprit for certain, and the delivery limit of that queue, at
+// which the broker dead-letters, is reached by it and by nobody else. Its
+// neighbours are late and not lost.
+//
+// A message counts as come back when the process that held it has crashed,
+// when the connection was lost, and, before RabbitMQ 4.3, when it was requeued.
+// A count starts anew in each queue.
+func Lanes(tasks executor.Config) []Lane {
+	amongFew := executor.Config{Model: executor.ModelGoroutine, Concurrency: few}
+	alone := executor.Config{Model: executor.ModelSerial, Concurrency: 1}
+	room := newRoom(tasks)
+	return []Lane{
+		{Queue: task.QueueTasks, Executor: tasks, Prefetch: prefetch(tasks.Parallelism()), MoveFrom: 3, MoveTo: task.QueueSuspect, room: room},
+		{Queue: task.QueueSuspect, Executor: amongFew, Prefetch: few, MoveFrom: 1, MoveTo: task.QueueIsolated, room: room},
+		{Queue: task.QueueIsolated, Executor: alone, Prefetch: 1, room: room},
+	}
+}
+
+// Held is how many deliveries a worker holds at most that runs tasks as
+// configured.
+func Held(tasks executor.Config) int { return prefetch(tasks.Parallelism()) + Suspects }
+
+// Parallelism is the largest number of tasks at once with which a worker holds
+// at most held deliveries.
+func Parallelism(held int) int { return max(held-Suspects, 0) * 10 / 11 }
+
+// prefetch is how many deliveries to hold for a number of tasks that run at
+// once: a tenth more, so that the next task is there when one ends. Not much
+// more, because what is held when a worker crashes is delivered once again.
+func prefetch(parallelism int) int { return parallelism + (parallelism+9)/10 }
+
+// outgrown reports whether a delivery has come back too often to run in this lane.
+func (l Lane) outgrown(d amqp.Delivery) bool { return l.MoveFrom > 0 && deliveryCount(d) >= l.MoveFrom }
+
+// maxDeliveryCount bounds what is believed of a header that anybody can write.
+const maxDeliveryCount = 30
+
+// deliveryCount is how often the queue has had the message back.
+func deliveryCount(d amqp.Delivery) int {
+	if !d.Redelivered {
+		return 0
+	}
+	switch n := d.Headers["x-delivery-count"].(type) {
+	case int64:
+		return int(min(max(n, 0), maxDeliveryCount))
+	case int32:
+		return int(min(max(n, 0), maxDeliveryCount))
+	default:
+		return 0
+	}
+}
