@@ -7,15 +7,18 @@ import exec from 'k6/execution';
 import http from 'k6/http';
 import { Counter } from 'k6/metrics';
 
+import { bookedStep } from './lib/books.js';
 import { stepsCSV } from './lib/csv.js';
+import { requireBooks, requireGateway } from './lib/gateway.js';
 import { lanes } from './lib/lanes.js';
+import { readBooks } from './lib/reader.js';
 import { report } from './lib/report.js';
 import { readSettings, runProblem } from './lib/settings.js';
 import { chartSheet } from './lib/sheet.js';
-import { planSteps, scenarios, thresholds } from './lib/steps.js';
+import { boundedClasses, planSteps, scenarios, thresholds } from './lib/steps.js';
 import { summarise } from './lib/summary.js';
-import { openingLine, stepLine, terminalReport } from './lib/terminal.js';
-import { judge, stepRequest } from './lib/tasks.js';
+import { openingLine, openLine, stepLine, terminalReport } from './lib/terminal.js';
+import { booked, judge, stepRequest } from './lib/tasks.js';
 
 const { settings, problems } = readSettings(__ENV);
 if (problems.length > 0) {
@@ -27,6 +30,8 @@ const stepNamed = new Map(steps.map((step) => [step.name, step]));
 const requestsSent = new Counter('requests_sent');
 const answersFailed = new Counter('answers_failed');
 const answersUnexpected = new Counter('answers_unexpected');
+const tasksAccepted = new Counter('tasks_accepted');
+const tasksUnknown = new Counter('tasks_unknown');
 
 /** What k6 runs. Bodies are discarded by default and kept only where an answer is judged. */
 export const options = {
@@ -36,7 +41,8 @@ export const options = {
   systemTags: ['scenario', 'name', 'method', 'status', 'expected_response', 'error_code'],
   summaryTrendStats: ['avg', 'min', 'med', 'p(95)', 'p(99)', 'max', 'count'],
   discardResponseBodies: true,
-  setupTimeout: '15s',
+  setupTimeout: '90s',
+  teardownTimeout: `${settings.booksTimeout + 30}s`,
 };
 
 /** Checks that a gateway is there and settles the run's id, which all VUs and the report then share. */
@@ -46,27 +52,10 @@ export function setup() {
   if (problem !== '') {
     exec.test.abort(problem);
   }
-  const k6 = reachGateway();
+  const k6 = requireGateway(settings);
+  requireBooks(run, steps, settings);
   console.log(openingLine(run, steps, settings));
   return { run, startedAt: new Date().toISOString(), k6 };
-}
-
-/** Asks the gateway for its own description and returns the version of k6, which only a request's headers tell. */
-function reachGateway() {
-  const url = `${settings.gatewayUrl}/openapi.yaml`;
-  let response;
-  try {
-    response = http.get(url, { throw: true, timeout: '5s', tags: { name: '/openapi.yaml' } });
-  } catch (error) {
-    exec.test.abort(`No gateway at ${settings.gatewayUrl} (GATEWAY_URL): ${error.message}. ` +
-      'Start the system first, with `make up` or `make local`.');
-  }
-  if (response.status !== 200) {
-    exec.test.abort(`What answers at ${settings.gatewayUrl} (GATEWAY_URL) is not a ready Twinlane gateway: ` +
-      `GET /openapi.yaml gave ${response.status}.`);
-  }
-  const agent = String(response.request.headers['User-Agent']);
-  return agent.includes('/') ? agent.split('/').pop() : 'unknown';
 }
 
 // What this VU sends in the step it is in; VUs move from step to step.
@@ -93,12 +82,25 @@ export function send(shared) {
     // No answer: refused, reset or timed out. It is counted as such; a line for each would drown the run.
   }
 
+  if (current.step.books) {
+    book(status, body);
+  }
   const verdict = judge(current.step.lane, status, body);
   if (verdict !== 'ok') {
     answersFailed.add(1, { class: verdict });
-    if (verdict !== 'refused') {
+    if (!boundedClasses.includes(verdict)) {
       answersUnexpected.add(1);
     }
+  }
+}
+
+/** Counts what the gateway promised with an answer, which the books are held against. */
+function book(status, body) {
+  const meaning = booked(status, body);
+  if (meaning === 'accepted') {
+    tasksAccepted.add(1);
+  } else if (meaning === 'unknown') {
+    tasksUnknown.add(1);
   }
 }
 
@@ -115,6 +117,35 @@ function prepare(name, run) {
     throw: true,
   };
   return { name, step, url, body, params };
+}
+
+/** Reads the books of the step that has just ended: at least until its gap is over, for answers still come in it. */
+export function readStepBooks(shared) {
+  const step = stepNamed.get(bookedStep(exec.scenario.name));
+  const ended = exec.scenario.startTime;
+  readBooks(shared.run, [step], settings, {
+    reading: 'step',
+    from: () => ended + settings.gap * 1000,
+    until: () => ended + settings.booksTimeout * 1000,
+    open: (_, left) => console.log(openLine(step, left)),
+  });
+}
+
+/**
+ * Reads all books once more at the end of the run. This waits only where a run was ended early, or where work is left
+ * over whose time is not over yet.
+ */
+export function teardown(shared) {
+  const started = Date.parse(shared.startedAt);
+  const ended = Date.now();
+  const begun = steps.filter((step) => step.books && started + step.startsAt * 1000 < ended);
+  const endOf = (step) => started + (step.startsAt + step.seconds) * 1000;
+  readBooks(shared.run, begun, settings, {
+    reading: 'end',
+    from: () => ended,
+    until: (step) => Math.min(endOf(step), ended) + settings.booksTimeout * 1000,
+    open: (step, left) => console.log(openLine(step, left)),
+  });
 }
 
 /** Turns what k6 measured into the report, the figures and the chart, and prints the table. */

@@ -11,8 +11,9 @@ const margin = { left: 50, right: 6, top: 20, bottom: 44 };
  * carry their value as a tooltip, and as a label where there is room; dashed lines are the published figures.
  */
 export function barChart(summary, measure, width, height) {
-  const lanesShown = summary.settings.lanes.filter((lane) => summary.steps.some((step) => step.lane === lane));
-  const rates = [...new Set(summary.steps.map((step) => step.rps))];
+  const steps = summary.steps.filter((step) => measure.has === undefined || measure.has(step));
+  const lanesShown = summary.settings.lanes.filter((lane) => steps.some((step) => step.lane === lane));
+  const rates = [...new Set(steps.map((step) => step.rps))];
   const plot = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
   const axis = makeAxis(summary, measure);
   const group = plot.width / Math.max(1, rates.length);
@@ -22,7 +23,7 @@ export function barChart(summary, measure, width, height) {
   const bars = [];
   rates.forEach((rps, i) => {
     lanesShown.forEach((lane, k) => {
-      const step = summary.steps.find((candidate) => candidate.rps === rps && candidate.lane === lane);
+      const step = steps.find((candidate) => candidate.rps === rps && candidate.lane === lane);
       if (step !== undefined) {
         bars.push(layOut(context, step, (i + 0.5) * group + (k - (lanesShown.length - 1) / 2) * pitch));
       }

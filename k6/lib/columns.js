@@ -1,5 +1,6 @@
-// The columns of the steps table, on the terminal and in the report alike.
+// The columns of the tables of steps and of books, on the terminal and in the report alike.
 
+import { bookedSteps } from './books.js';
 import * as format from './format.js';
 
 /**
@@ -24,5 +25,27 @@ export function stepColumns(summary) {
     { title: 'predicted', text: (step) => format.share(step.predicted_drop_share) },
     ...(failed ? [{ title: 'errors', text: (step) => format.share(step.error_share) }] : []),
     ...(cut ? [{ title: 'measured', text: (step) => (step.complete ? 'whole' : `first ${format.span(step.seconds)}`) }] : []),
+  ];
+}
+
+const states = { balanced: 'balanced', missing: 'TASKS MISSING', surplus: 'TOO MANY', unread: 'NOT READ' };
+
+/** The columns of the books, for steps that have any. Those for what should not happen are there only where it did. */
+export function bookColumns(summary) {
+  const all = bookedSteps(summary);
+  const any = (name) => all.some((step) => step.books[name] > 0);
+  const number = (name) => ({ title: name, text: (step) => format.count(step.books[name]) });
+  const span = (title, name, statistic) => ({ title, text: (step) => format.time(step.books[name][statistic]) });
+  return [
+    { title: 'rps', text: (step) => format.count(step.rps) },
+    { title: 'lane', text: (step) => step.lane, left: true },
+    ...['accepted', 'completed', 'dead', 'discarded', 'missing'].map(number),
+    ...['surplus', 'unknown'].filter(any).map(number),
+    number('duplicates'),
+    span('done p50', 'end_to_end_ms', 'p50'),
+    span('p95', 'end_to_end_ms', 'p95'),
+    span('max', 'end_to_end_ms', 'max'),
+    { title: 'drain', text: (step) => format.time(step.books.drain_ms) },
+    { title: 'books', text: (step) => states[step.books.state], left: true },
   ];
 }

@@ -1,11 +1,14 @@
 // What a reader of a run has to know beside its numbers: why it failed, and what was not as it should be.
 
+import { bookFindings } from './audit.js';
 import * as format from './format.js';
-import { failureClasses } from './steps.js';
+import { failure, note } from './finding.js';
+import { boundedClasses, failureClasses } from './steps.js';
 
 /** How the report names each kind of failed answer. */
 export const failureNames = {
   refused: 'refused (429 or 503)',
+  late: 'accepted, but not finished in time (202)',
   '2xx': '2xx that is not the promised answer',
   '3xx': '3xx',
   '4xx': '4xx',
@@ -29,12 +32,12 @@ export function findings(summary) {
   } else if (summary.breakpoint.last_good_rps === null) {
     found.push(failure('Not even the first rate was held.'));
   }
-  found.push(...refused(summary.steps), ...unanswered(summary.steps));
+  found.push(...refused(summary.steps), ...late(summary.steps), ...unanswered(summary.steps), ...bookFindings(summary));
   return found;
 }
 
 function unexpected(steps) {
-  const kinds = failureClasses.filter((kind) => kind !== 'refused' && total(steps, kind) > 0);
+  const kinds = failureClasses.filter((kind) => !boundedClasses.includes(kind) && total(steps, kind) > 0);
   if (kinds.length === 0) {
     return [];
   }
@@ -55,6 +58,12 @@ function refused(steps) {
     'counted as errors in the figures.')];
 }
 
+function late(steps) {
+  const all = total(steps, 'late');
+  return all === 0 ? [] : [note(`${format.plural(all, 'task')} of the lane wait accepted, but not finished in time: answered ` +
+    'with 202 instead of a result, and counted as errors in the figures.')];
+}
+
 function unanswered(steps) {
   const all = steps.filter((step) => step.complete).reduce((sum, step) => sum + step.unanswered, 0);
   return all === 0 ? [] : [note(`${format.plural(all, 'request')} had no answer when the gap after the step was over, ` +
@@ -65,10 +74,3 @@ function total(steps, kind) {
   return steps.reduce((sum, step) => sum + step.failures[kind], 0);
 }
 
-function failure(text) {
-  return { level: 'failure', text };
-}
-
-function note(text) {
-  return { level: 'note', text };
-}

@@ -2,13 +2,21 @@
 
 import * as format from './format.js';
 
-const latency = (key, title) => ({
+const duration = (key, title, value) => ({
   key,
   title,
-  value: (step) => step.latency_ms[key],
-  text: (step) => format.time(step.latency_ms[key]),
+  value,
+  text: (step) => format.time(value(step)),
   reference: format.time,
   scale: (highest) => (highest >= 10000 ? { unit: 's', factor: 0.001 } : { unit: 'ms', factor: 1 }),
+});
+
+const latency = (key, title) => duration(key, title, (step) => step.latency_ms[key]);
+
+// What only the lanes have that go through the queue.
+const booked = (key, title, value) => ({
+  ...duration(key, title, (step) => (step.books === null ? null : value(step.books))),
+  has: (step) => step.books !== null,
 });
 
 // The axis ends at one of three rates, so that charts of different runs can be laid side by side.
@@ -19,8 +27,8 @@ const percentage = {
 
 /**
  * The four charts of every report. `value` is what is drawn and `text` how it reads; `scale` gives the axis its unit
- * and, where it is fixed, its top; `good` is the part of a bar that stands for expected answers, and
- * `nothing` is what a chart says whose values are all zero.
+ * and, where it is fixed, its top; `good` is the part of a bar that stands for expected answers,
+ * `nothing` is what a chart says whose values are all zero, and `has` says which steps have a bar at all.
  */
 export const measures = [
   latency('avg', 'Average latency'),
@@ -53,3 +61,10 @@ export const errorMeasure = {
   value: (step) => step.error_share,
   text: (step) => format.share(step.error_share),
 };
+
+/** The charts of the books, for runs that have them. */
+export const bookMeasures = [
+  booked('done_p50', 'Accepted to done, p50', (books) => books.end_to_end_ms.p50),
+  booked('done_p95', 'Accepted to done, p95', (books) => books.end_to_end_ms.p95),
+  booked('drain', 'Drain time', (books) => books.drain_ms),
+];

@@ -1,15 +1,18 @@
 // report.html: one file that needs no network, no script and no other file.
 
+import { booksSentence } from './audit.js';
+import { bookedSteps } from './books.js';
 import { barChart } from './charts.js';
-import { stepColumns } from './columns.js';
+import { bookColumns, stepColumns } from './columns.js';
 import * as format from './format.js';
 import { topSteps } from './headline.js';
 import { lanes } from './lanes.js';
 import { escape, prose } from './markup.js';
+import { bookMeasures } from './measures.js';
 import { anyPublished } from './published.js';
 import { chartTitle, conditions, shownMeasures } from './sheet.js';
 import { styleSheet } from './style.js';
-import { errorWords, dropWords, throughputWords } from './words.js';
+import { booksWords, errorWords, dropWords, throughputWords } from './words.js';
 
 const chart = { width: 560, height: 310, tall: 430 };
 const mark = '<svg width="26" height="20" viewBox="0 0 26 20" aria-hidden="true">' +
@@ -31,6 +34,7 @@ export function report(summary) {
 ${head(summary)}
 ${laneCards(summary)}
 ${charts(summary)}
+${books(summary)}
 <h2>Every step</h2>
 <div class="card scroll">${stepsTable(stepColumns(summary), summary.steps)}</div>
 <h2>The run</h2>
@@ -50,7 +54,7 @@ function head(summary) {
 <div class="brand">${mark}<b>Twinlane</b><span>sweep report</span>${verdict}
 <span class="when">${escape(summary.run)} · ${escape(format.moment(summary.started_at))}</span></div>
 <h1>${prose(summary.headline)}</h1>
-<p class="lede">${prose(sentence(conditions(summary)))}</p>
+<p class="lede">${prose(`${sentence(conditions(summary))} ${booksSentence(summary)}`.trim())}</p>
 ${items.length === 0 ? '' : `<ul class="findings">${items.join('')}</ul>`}
 </header>`;
 }
@@ -88,13 +92,28 @@ ${others.map((measure) => `<div class="pair">${figure(summary, measure)}` +
     `<section class="card words">${words[measure.key](summary)}</section></div>`).join('\n')}`;
 }
 
-function legend(summary) {
-  const entries = summary.settings.lanes.map((lane) => (
-    `<span><i style="--lane:var(--lane-${lane})"></i>${escape(lane)}</span>`));
-  if (anyPublished(summary)) {
-    entries.push('<span><i class="dash"></i>published figure</span>');
+/** What became of the accepted tasks: three charts, the words that explain them, and the table. */
+function books(summary) {
+  const steps = bookedSteps(summary);
+  if (steps.length === 0) {
+    return '';
   }
-  return `<div class="legend">${entries.join('')}</div>`;
+  const [p50, p95, drain] = bookMeasures.map((measure) => figure(summary, measure));
+  const lanesShown = summary.settings.lanes.filter((lane) => lanes[lane].queued);
+  return `<h2>The books: what became of the accepted tasks</h2>
+${laneLegend(lanesShown)}
+<div class="pair">${p50}${p95}</div>
+<div class="pair">${drain}<section class="card words">${booksWords(summary)}</section></div>
+<div class="card scroll">${stepsTable(bookColumns(summary), steps)}</div>`;
+}
+
+function laneLegend(names, others = []) {
+  const entries = names.map((lane) => `<span><i style="--lane:var(--lane-${lane})"></i>${escape(lane)}</span>`);
+  return `<div class="legend">${[...entries, ...others].join('')}</div>`;
+}
+
+function legend(summary) {
+  return laneLegend(summary.settings.lanes, anyPublished(summary) ? ['<span><i class="dash"></i>published figure</span>'] : []);
 }
 
 function figure(summary, measure) {
@@ -145,7 +164,15 @@ function command(settings) {
   const vus = settings.vus === 'auto' ? 'VUS=auto' : `VUS=${settings.vus} VUS_PRE=${settings.vus_preallocated}`;
   return `PRESET=${settings.preset} RPS=${settings.rates_rps.join(',')} LANES=${settings.lanes.join(',')} ` +
     `DURATION=${settings.step_seconds} GAP=${settings.gap_seconds} ${vus} ACTION=${settings.action} ` +
-    `TASK_MS=${settings.task_ms} PAYLOAD_BYTES=${settings.payload_bytes} GATEWAY_URL=${shellWord(settings.gateway_url)} k6/run`;
+    `TASK_MS=${settings.task_ms} PAYLOAD_BYTES=${settings.payload_bytes} ${bookSettings(settings)}GATEWAY_URL=${shellWord(settings.gateway_url)} k6/run`;
+}
+
+/** A run without lanes that go through the queue has no books in any case. */
+function bookSettings(settings) {
+  if (!settings.lanes.some((lane) => lanes[lane].queued)) {
+    return '';
+  }
+  return settings.books ? `BOOKS_TIMEOUT=${settings.books_timeout_seconds} ` : 'BOOKS=off ';
 }
 
 function shellWord(text) {

@@ -1,6 +1,6 @@
 // The settings of a sweep: read from the environment, completed by a preset, checked before any load is sent.
 
-import { laneNames, lanes } from './lanes.js';
+import { laneNames, lanes, longestWait } from './lanes.js';
 import { parseRates } from './rates.js';
 import { stepVUs } from './steps.js';
 
@@ -13,13 +13,15 @@ export const presets = {
   // Enough VUs at every step, so that whatever saturates is the system and not the load generator.
   unconstrained: { RPS: '50..400:50', DURATION: '30', GAP: '3', VUS: 'auto', LANES: 'sync,async' },
   // One lane, raised step by step until more than 1 % is dropped or fails.
-  breakpoint: { RPS: '200..4000:200', DURATION: '10', GAP: '2', VUS: 'auto', LANES: 'async' },
+  breakpoint: { RPS: '200..4000:200', DURATION: '10', GAP: '2', VUS: 'auto', LANES: 'async', BOOKS_TIMEOUT: '300' },
 };
 
 const defaults = {
   ACTION: 'delay',
   TASK_MS: '1000',
   PAYLOAD_BYTES: '0',
+  BOOKS: 'on',
+  BOOKS_TIMEOUT: '60',
   GATEWAY_URL: 'http://127.0.0.1:8080',
   OUT: 'k6/out',
 };
@@ -54,7 +56,10 @@ export function readSettings(env) {
     payloadBytes: number('PAYLOAD_BYTES', 0, 256000),
     gatewayUrl: readURL(env, values, problems),
     out: given(env, 'OUT', values.OUT),
+    booksTimeout: number('BOOKS_TIMEOUT', 1, 3600),
   };
+  const booksOn = choice(env, 'BOOKS', values.BOOKS, ['on', 'off'], problems) === 'on';
+  settings.books = booksOn && settings.lanes.some((name) => lanes[name].queued);
   readVUs(env, values, settings, problems);
   readGap(env, values, settings, problems);
   settings.run = readRun(env, settings, problems);
@@ -180,6 +185,10 @@ function readRun(env, settings, problems) {
 function checkPlan(settings, problems) {
   if (settings.breakpoint && settings.lanes.length !== 1) {
     problems.push(`LANES=${settings.lanes.join(',')}: use one lane with PRESET=breakpoint, which stops at its first bad step`);
+  }
+  if (settings.lanes.includes('wait') && settings.taskMs >= longestWait * 1000) {
+    problems.push(`TASK_MS=${settings.taskMs}: use less than ${longestWait * 1000} with the lane wait, whose answer the gateway ` +
+      `holds for ${longestWait} s at most`);
   }
   const steps = settings.rates.length * settings.lanes.length;
   if (steps > mostSteps) {

@@ -1,13 +1,20 @@
 // The plan: which steps a sweep has, and what k6 needs to be told so that it runs and measures each on its own.
 
+import { bookMetrics, booksScenario } from './books.js';
 import { lanes } from './lanes.js';
 import { neededVUs, predictedDrop } from './little.js';
 
 /** The share of a step's requests, dropped or failed, beyond which a breakpoint run stops. */
 export const breakShare = 0.01;
 
-/** Kinds of answer that a lane does not expect: refusals (429, 503), wrong statuses or bodies, and no answer. */
-export const failureClasses = ['refused', '2xx', '3xx', '4xx', '5xx', 'none'];
+/**
+ * Kinds of answer that are not the promised one: refusals (429, 503), acceptances where a result was asked for, wrong
+ * statuses or bodies, and no answer.
+ */
+export const failureClasses = ['refused', 'late', '2xx', '3xx', '4xx', '5xx', 'none'];
+
+/** Those of them by which the system keeps to its own bounds: they are errors, but do not fail a run. */
+export const boundedClasses = ['refused', 'late'];
 
 /**
  * Plans the steps: at each rate one step a lane, in the order of the settings, a gap after each.
@@ -27,6 +34,7 @@ export function planSteps(settings) {
         startsAt: steps.length * (settings.duration + settings.gap),
         seconds: settings.duration,
         vus: stepVUs(settings, lane, rps),
+        books: settings.books && lanes[lane].queued,
         predictedDrop: stepPrediction(settings, lane, rps),
       });
     }
@@ -46,8 +54,8 @@ function stepPrediction(settings, lane, rps) {
 }
 
 /**
- * The plan as k6 scenarios. gracefulStop equals the gap: if it reached into the next step, k6 would plan the VUs of
- * both steps side by side.
+ * The plan as k6 scenarios: one for each step, and one more that reads its books where it has any. gracefulStop equals
+ * the gap: if it reached into the next step, k6 would plan the VUs of both steps side by side.
  */
 export function scenarios(steps, settings) {
   const all = {};
@@ -64,6 +72,9 @@ export function scenarios(steps, settings) {
       maxVUs: step.vus,
       tags: { lane: step.lane, rps: String(step.rps) },
     };
+    if (step.books) {
+      Object.assign(all, booksScenario(step, settings));
+    }
   }
   return all;
 }
@@ -79,6 +90,8 @@ export function stepMetrics(step) {
     dropped: `dropped_iterations{scenario:${step.name}}`,
     sent: `requests_sent{scenario:${step.name}}`,
     failed: `answers_failed{scenario:${step.name}}`,
+    accepted: `tasks_accepted{scenario:${step.name}}`,
+    unknown: `tasks_unknown{scenario:${step.name}}`,
     latency: `http_req_duration{scenario:${step.name},expected_response:true}`,
     failures,
   };
@@ -93,7 +106,9 @@ export function thresholds(steps, settings) {
   const all = {};
   for (const step of steps) {
     const metrics = stepMetrics(step);
-    for (const name of [metrics.iterations, metrics.sent, metrics.latency, ...Object.values(metrics.failures)]) {
+    const { iterations, sent, latency, accepted, unknown, failures } = metrics;
+    const books = step.books ? [accepted, unknown, ...bookMetrics(step)] : [];
+    for (const name of [iterations, sent, latency, ...Object.values(failures), ...books]) {
       all[name] = [];
     }
     const most = Math.floor(step.rps * step.seconds * breakShare);

@@ -35,7 +35,7 @@ h3{font-size:15px;font-weight:600;margin-bottom:8px}
 .findings li{background:var(--card);border:1px solid var(--line);border-left:4px solid var(--note);border-radius:8px;padding:9px 14px}
 .findings li.failure{border-left-color:var(--bad)}
 .findings b{color:var(--note)}.findings .failure b{color:var(--bad)}
-.lanes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:18px;margin-top:30px}
+.lanes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:18px;margin-top:30px}
 .lane{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 20px 18px;border-top:4px solid var(--lane)}
 .lane:only-child{max-width:560px}
 .lane h3{font-size:14px;color:var(--muted);font-weight:500;margin-bottom:10px}
@@ -43,6 +43,7 @@ h3{font-size:15px;font-weight:600;margin-bottom:8px}
 .figures{display:grid;grid-template-columns:repeat(4,auto);justify-content:space-between;gap:10px 16px}
 .figures div{display:flex;flex-direction:column-reverse}
 .figures dd{font-size:23px;line-height:1.2;font-weight:620;letter-spacing:-.015em;white-space:nowrap;font-variant-numeric:tabular-nums}
+.lanes:has(>:nth-child(3)) dd{font-size:19px}.lanes:has(>:nth-child(3)) .figures{gap:10px 12px}
 .figures dt{font-size:13px;color:var(--muted)}
 .legend{display:flex;flex-wrap:wrap;gap:6px 20px;font-size:14px;color:var(--muted);margin:0 0 12px}
 .legend span{display:inline-flex;align-items:center;gap:7px}

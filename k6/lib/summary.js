@@ -1,6 +1,7 @@
 // From what k6 measured to the numbers that the report, the table and the files show. The shape is that of
 // summary.json, which k6/README.md describes; a change that breaks its readers raises `schema`.
 
+import { stepBooks } from './books.js';
 import { findBreak } from './breakpoint.js';
 import { headline } from './headline.js';
 import { findings } from './findings.js';
@@ -16,6 +17,7 @@ export function summarise(data, settings, plan, env, now) {
   const { run, startedAt, k6 } = data.setup_data;
   const ran = data.state.testRunDurationMs / 1000;
   const steps = plan.map((step) => measureStep(data.metrics, step, run, ran)).filter((step) => step !== null);
+  addBooks(steps, data.metrics, plan, settings);
   const summary = {
     schema: 1,
     run,
@@ -57,6 +59,8 @@ function describeSettings(settings, plan) {
     task_ms: settings.taskMs,
     payload_bytes: settings.payloadBytes,
     gateway_url: settings.gatewayUrl,
+    books: settings.books,
+    books_timeout_seconds: settings.booksTimeout,
     planned_steps: plan.length,
   };
 }
@@ -99,6 +103,21 @@ function measureStep(metrics, step, run, ran) {
     latency_ms: latency(metrics[names.latency]),
     failures: failures(names, counted),
   };
+}
+
+/** Adds their books to the measured steps. */
+function addBooks(steps, metrics, plan, settings) {
+  steps.forEach((step, i) => {
+    const planned = plan.find(({ name }) => name === step.name);
+    const { accepted, unknown } = stepMetrics(planned);
+    const counted = (name) => (metrics[name] === undefined ? 0 : metrics[name].values.count);
+    step.books = stepBooks(metrics, planned, {
+      accepted: counted(accepted),
+      unknown: counted(unknown) + step.unanswered,
+      disturbs: i < steps.length - 1,
+      gap: settings.gap,
+    });
+  });
 }
 
 /** Times of the answers with an expected status; null where there was none, for k6 would report zeros. */

@@ -28,7 +28,10 @@ export function stepRequest(run, step, settings) {
 export function judge(laneName, status, body) {
   const lane = lanes[laneName];
   if (lane.statuses.includes(status)) {
-    return accepted(lane, body) ? 'ok' : '2xx';
+    return promised(lane, body) ? 'ok' : '2xx';
+  }
+  if (lane.late.includes(status)) {
+    return 'late';
   }
   if (status === 429 || status === 503) {
     return 'refused';
@@ -36,9 +39,33 @@ export function judge(laneName, status, body) {
   return status >= 200 && status < 600 ? `${Math.floor(status / 100)}xx` : 'none';
 }
 
-function accepted(lane, body) {
+function promised(lane, body) {
   try {
     return lane.accepts(JSON.parse(body)) === true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Says what an answer means for the books of a lane that goes through the queue: `accepted`, `refused`, or `unknown`
+ * where the task may have been accepted or not, as when there is no answer at all.
+ */
+export function booked(status, body) {
+  if (status === 200 || status === 202) {
+    return 'accepted';
+  }
+  if ((status >= 300 && status < 500) || (status === 503 && refusedForSure(body))) {
+    return 'refused';
+  }
+  return 'unknown';
+}
+
+/** Whether a 503 is the gateway's own and names another problem than an outcome that it does not know itself. */
+function refusedForSure(body) {
+  try {
+    const { type } = JSON.parse(body);
+    return typeof type === 'string' && !type.endsWith('outcome-unknown');
   } catch {
     return false;
   }

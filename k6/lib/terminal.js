@@ -1,7 +1,9 @@
 // What a run says on the terminal: a line as each step begins, and at its end the table of the report.
 
+import { booksSentence } from './audit.js';
+import { bookedSteps } from './books.js';
+import { bookColumns, stepColumns } from './columns.js';
 import * as format from './format.js';
-import { stepColumns } from './columns.js';
 
 /** The line with which a run begins. */
 export function openingLine(run, steps, settings) {
@@ -17,7 +19,12 @@ export function stepLine(steps, step, settings) {
   return `[${number}/${all}] ${step.lane} at ${format.rate(step.rps)}, ${format.span(left)} left`;
 }
 
-/** Everything that a run prints at its end: headline, table, findings. */
+/** The line that says that a run waits for work which is left over. */
+export function openLine(step, secondsLeft) {
+  return `Tasks of ${step.name} are still open: waiting for their outcome, ${format.span(Math.max(0, secondsLeft))} at most`;
+}
+
+/** Everything that a run prints at its end: headline, table, books, findings. */
 export function terminalReport(summary) {
   const marks = { failure: 'FAILED', note: 'note' };
   const lines = [
@@ -26,6 +33,7 @@ export function terminalReport(summary) {
     '',
     ...table(stepColumns(summary), summary.steps),
     '',
+    ...booksReport(summary),
     ...summary.findings.map((finding) => `${marks[finding.level]}: ${finding.text}`),
     `Run ${summary.run}, ${format.plural(summary.steps.length, 'step')}: ${summary.passed ? 'passed' : 'FAILED'}.`,
     '',
@@ -33,7 +41,13 @@ export function terminalReport(summary) {
   return `${lines.join('\n')}\n`;
 }
 
-/** Lays out columns (see columns.js) as lines of text, all but the lane's name aligned to the right. */
+function booksReport(summary) {
+  const steps = bookedSteps(summary);
+  const sentence = booksSentence(summary);
+  return steps.length === 0 ? [] : [...table(bookColumns(summary), steps), '', ...(sentence === '' ? [] : [sentence, ''])];
+}
+
+/** Lays out columns (see columns.js) as lines of text, aligned to the right but for names. */
 function table(columns, steps) {
   const rows = [columns.map((column) => column.title), ...steps.map((step) => columns.map((column) => column.text(step)))];
   const widths = columns.map((_, i) => Math.max(...rows.map((row) => row[i].length)));

@@ -1,5 +1,6 @@
 // The explanations beside the charts. Every sentence is computed from the run's own numbers and settings.
 
+import { booksSentence } from './audit.js';
 import { failureNames } from './findings.js';
 import * as format from './format.js';
 import { lanes } from './lanes.js';
@@ -97,6 +98,30 @@ function predictions({ settings, steps }) {
   const heads = rates.map((rps) => `<th scope="col">${format.count(rps)}</th>`);
   return `<div class="scroll"><table><thead><tr><th scope="col" class="left">Drop rate in % at</th>${heads.join('')}</tr></thead>` +
     `<tbody>${rows.join('')}</tbody></table></div>`;
+}
+
+/** Beside the drain chart: whether all is accounted for, when the work was done, and whether the worker kept up. */
+export function booksWords(summary) {
+  const result = booksSentence(summary) || 'The books do not balance: the findings at the top say where.';
+  const times = summary.settings.lanes.filter((lane) => lanes[lane].queued).map((lane) => done(summary, lane)).filter((text) => text !== '');
+  return `<h3>Accepted, and then?</h3><p>${prose(result)}</p>` +
+    times.map((text) => `<p>${prose(text)}</p>`).join('') +
+    '<p>A task’s time runs from its acceptance by the gateway to the end of its work, with the time it was queued. The drain ' +
+    'time is how long after the last acceptance the last task was completed: about the time of one task where the worker ' +
+    'keeps up, and more where the queue holds what it does not.</p>';
+}
+
+/** What the highest rate of a lane was worth: when it was answered, and when the work was done. */
+function done({ steps }, lane) {
+  const own = steps.filter((step) => step.lane === lane && step.complete && step.books !== null && step.books.completed > 0);
+  if (own.length === 0) {
+    return '';
+  }
+  const top = own[own.length - 1];
+  const { p50, p95 } = top.books.end_to_end_ms;
+  const answered = top.latency_ms.p50 === null ? '' : `the median answer took ${format.time(top.latency_ms.p50)}, `;
+  return `${lane} at ${format.rate(top.rps)}: ${answered}the median task was done ${format.time(p50)} after it was accepted, ` +
+    `95 % within ${format.time(p95)}; the last one was done ${format.time(top.books.drain_ms)} after the last acceptance.`;
 }
 
 /** Beside the error chart: which answers they were, step by step. */

@@ -1,5 +1,6 @@
 // End-of-test data as k6 hands it out, made from a plan and a few numbers, so that reports can be tested without load.
 
+import { figuresOf, metricName } from '../lib/books.js';
 import { readSettings } from '../lib/settings.js';
 import { planSteps, stepMetrics } from '../lib/steps.js';
 import { summarise } from '../lib/summary.js';
@@ -14,8 +15,11 @@ export function settingsOf(env) {
 }
 
 /**
- * Makes the summary of a run. `measure(step)` gives `{ sent, answered, dropped, failures, times }` of a planned step,
- * or null for a step that was not reached; `ran` is how many seconds the run took, by default all that were planned.
+ * Makes the summary of a run. `measure(step)` gives `{ sent, answered, dropped, failures, times, books }` of a planned
+ * step, or null for a step that was not reached; `ran` is how many seconds the run took, by default all that were planned.
+ *
+ * `books` are `{ accepted, unknown, step, end }`: what k6 counted, and the two readings, each as the gateway answers
+ * and with `settled_after` besides. By default they balance at the step's end.
  */
 export function summaryOf(env, measure, { ran, extraEnv } = {}) {
   const settings = settingsOf(env);
@@ -48,7 +52,26 @@ function stepData(step, measured) {
   for (const kind of Object.keys(names.failures)) {
     data[names.failures[kind]] = counter(failures[kind] || 0);
   }
+  const { accepted = answered - failed, unknown = 0, ...read } = (measured || {}).books || { step: answer(answered - failed) };
+  data[names.accepted] = counter(accepted);
+  data[names.unknown] = counter(unknown);
+  for (const reading of Object.keys(read)) {
+    const { settled_after: settledAfter = 1.5 } = read[reading];
+    for (const [figure, value] of [...figuresOf(read[reading]), ['settled_after', settledAfter]]) {
+      data[metricName(step, reading, figure)] = { type: 'gauge', values: { value, min: value, max: value } };
+    }
+  }
   return data;
+}
+
+/** What the gateway answers of a run with so many completed tasks; `others` are fields with other values. */
+export function answer(completed, others = {}) {
+  const { dead = 0, discarded = 0 } = others;
+  const span = completed === 0 ? null : { count: completed, mean: 1010, p50: 1005, p95: 1020, p99: 1030, max: 1040.1234 };
+  return {
+    completed, dead, discarded, settled: completed + dead + discarded, accepted_here: completed, duplicates: 0, caught_up: true,
+    end_to_end_ms: span, queue_wait_ms: span, service_time_ms: span, drain_ms: completed === 0 ? null : 1001.5, ...others,
+  };
 }
 
 function trend(times, count) {

@@ -32,7 +32,7 @@ export function close(actual, expected, distance) {
 /** Fails unless a text contains a part. */
 export function contains(text, part) {
   if (!String(text).includes(part)) {
-    throw new Error(`${JSON.stringify(part)} is not in ${JSON.stringify(text)}`);
+    throw new Error(`${JSON.stringify(part)} is not in ${JSON.stringify(String(text).slice(0, 2000))}`);
   }
 }
 

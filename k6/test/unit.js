@@ -1,6 +1,7 @@
 // Tests of everything that is computed without load: `k6 run k6/test/unit.js`. It fails if any test does.
 
 import { test } from './harness.js';
+import { booksTests } from './unit/books.js';
 import { reportTests } from './unit/report.js';
 import { settingsTests } from './unit/settings.js';
 import { stepsTests } from './unit/steps.js';
@@ -13,6 +14,7 @@ export default function () {
   test('settings', settingsTests);
   test('steps', stepsTests);
   test('summary', summaryTests);
+  test('books', booksTests);
   test('report', reportTests);
 }
 

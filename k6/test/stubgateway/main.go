@@ -1,8 +1,8 @@
 // Command stubgateway answers like a Twinlane gateway without a system behind it, so that the sweep can be tested with
-// answers whose times and failures are known beforehand. Build it by its file name; it belongs to no module.
+// answers whose times and failures are known beforehand. Build it by its file names; it belongs to no module.
 //
 // It prints its address on the first line, and ends with the process that started it. GET /seen answers how many
-// requests each run id sent.
+// requests each run id sent. The books of GET /v1/runs are in ledger.go.
 package main
 
 import (
@@ -32,6 +32,9 @@ type stub struct {
 	failAbove  int // requests a second and lane beyond which failStatus is answered; 0 for never
 	failStatus int
 	empty      bool // answer with the right status and a body that promises nothing
+	unknownNth int  // every so manyth request of the async lane gets no promise, and half of those tasks are done; 0 for none
+	lateNth    int  // every so manyth request that prefers to wait does not; 0 for none
+	ledger     ledger
 
 	mu     sync.Mutex
 	second map[string]int64 // the second that count counts, by path
@@ -49,7 +52,11 @@ func run() int {
 	flag.IntVar(&s.failAbove, "fail-above", 0, "requests a second and lane above which requests fail; 0 for never, -1 for always")
 	flag.IntVar(&s.failStatus, "fail-status", http.StatusInternalServerError, "status of requests that fail")
 	flag.BoolVar(&s.empty, "empty", false, "answer successes with an empty object")
+	flag.IntVar(&s.unknownNth, "unknown-nth", 0, "answer every so manyth request of the async lane with 503 outcome-unknown")
+	flag.IntVar(&s.lateNth, "late-nth", 0, "answer every so manyth request that prefers to wait at once")
+	s.ledger.flags()
 	flag.Parse()
+	s.ledger.began = time.Now()
 
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
@@ -65,6 +72,7 @@ func run() int {
 	mux.HandleFunc("GET /seen", s.report)
 	mux.HandleFunc("POST /v1/sync", s.sync)
 	mux.HandleFunc("POST /v1/async", s.async)
+	mux.HandleFunc("GET /v1/runs/{run}", s.ledger.serve)
 	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	fmt.Fprintln(os.Stderr, server.Serve(listener))
 	return 1
@@ -80,9 +88,37 @@ func (s *stub) sync(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *stub) async(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.accept(w, r); ok {
-		s.answer(w, http.StatusAccepted, map[string]any{"id": "task", "status": "accepted"})
+	t, ok := s.accept(w, r)
+	if !ok {
+		return
 	}
+	n := s.requests(t.Run)
+	if s.unknownNth > 0 && n%s.unknownNth == 0 {
+		if n/s.unknownNth%2 == 0 {
+			s.ledger.add(t, false)
+		}
+		problem(w, "outcome-unknown")
+		return
+	}
+	took := s.ledger.add(t, true)
+	if prefersToWait(r) && (s.lateNth == 0 || n%s.lateNth != 0) {
+		time.Sleep(took)
+		s.answer(w, http.StatusOK, map[string]any{"id": "task", "status": "completed"})
+		return
+	}
+	s.answer(w, http.StatusAccepted, map[string]any{"id": "task", "status": "accepted"})
+}
+
+// prefersToWait is whether the answer is to be held for the result.
+func prefersToWait(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Prefer"), "wait=")
+}
+
+// problem answers 503 with a problem document of this type.
+func problem(w http.ResponseWriter, kind string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusServiceUnavailable)
+	fmt.Fprintf(w, `{"type":"https://example.org/problems/%s","status":503}`, kind)
 }
 
 // accept reads a task as strictly as the gateway does and books it, or answers with the failure that is due.
@@ -111,6 +147,12 @@ func (s *stub) tooMany(path, run string) bool {
 	}
 	s.count[path]++
 	return s.failAbove != 0 && s.count[path] > s.failAbove
+}
+
+func (s *stub) requests(run string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[run]
 }
 
 func (s *stub) answer(w http.ResponseWriter, status int, body map[string]any) {

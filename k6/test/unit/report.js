@@ -13,11 +13,12 @@ const occurrences = (text, part) => text.split(part).length - 1;
 export function reportTests() {
   const sweep = summaryOf({}, published);
 
-  test('the page has the headline, the four charts, the table and the explanation', () => {
+  test('the page has the headline, the four charts and those of the books, the table and the explanation', () => {
     const page = report(sweep);
     contains(page, '<h1>At 400 requests a second, sync finished 99.9/s in 1.00&nbsp;s on average and left 75.0&nbsp;% of the load');
     ['Average latency, ms', 'p95 latency, ms', 'Throughput, answers a second', 'Drop rate, %'].forEach((title) => contains(page, `<h3>${title}</h3>`));
-    equal(occurrences(page, '<svg viewBox="0 0 560'), 4);
+    equal(occurrences(page, '<svg viewBox="0 0 560'), 7);
+    equal(occurrences(report(summaryOf({ LANES: 'sync' }, published)), '<svg viewBox="0 0 560'), 4);
     contains(page, '100&nbsp;VUs held 1&nbsp;s each send at most 100/s down the sync lane');
     contains(page, '<th scope="row" class="left">sync predicted</th><td>0</td><td>0</td><td>33.3</td><td>50.0</td><td>60.0</td><td>66.7</td>');
     lacks(page, 'Error rate');
@@ -42,10 +43,10 @@ export function reportTests() {
     contains(page, 'http://h/&lt;i&gt;&amp;&quot;');
   });
 
-  test('errors bring a fifth chart, a column and their classes', () => {
+  test('errors bring a chart more, a column and their classes', () => {
     const failing = summaryOf({ RPS: '50,100' }, (step) => Object.assign(published(step), { failures: { refused: 30, none: 3 } }));
     const page = report(failing);
-    equal(occurrences(page, '<svg viewBox="0 0 560'), 5);
+    equal(occurrences(page, '<svg viewBox="0 0 560'), 8);
     ['<h3>Error rate, %</h3>', '>errors</th>', '>refused (429 or 503)</th>', '>no answer</th>', '<b>Failure.</b>', '>failed</span>']
       .forEach((part) => contains(page, part));
     contains(barChart(failing, measure('throughput'), 560, 310), 'class="lane-sync failed"');

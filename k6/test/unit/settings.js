@@ -22,6 +22,9 @@ const rejected = [
   [{ VUS: 'auto', RPS: '20000', TASK_MS: '60000' }, 'VUS=auto: 20000 requests a second of 60000 ms need'],
   [{ LANES: 'sync,fast' }, 'LANES=sync,fast: use a comma-separated list of sync, async'],
   [{ LANES: 'sync,sync' }, 'LANES=sync,sync: use'],
+  [{ LANES: 'wait', TASK_MS: '30000' }, 'TASK_MS=30000: use less than 30000 with the lane wait'],
+  [{ BOOKS: 'yes' }, 'BOOKS=yes: use one of on, off'],
+  [{ BOOKS_TIMEOUT: '0' }, 'BOOKS_TIMEOUT=0: use a whole number from 1 to 3600'],
   [{ ACTION: 'sleep' }, 'ACTION=sleep: use one of delay, block, cpu, http'],
   [{ TASK_MS: '60001' }, 'TASK_MS=60001: use a whole number from 0 to 60000'],
   [{ TASK_MS: '-1' }, 'TASK_MS=-1: use a whole number from 0 to 60000'],
@@ -75,6 +78,11 @@ export function settingsTests() {
     equal(settingsOf({ TASK_MS: '4500' }).gap, 6);
     equal(settingsOf({ TASK_MS: '4500', LANES: 'async' }).gap, 3);
     equal(settingsOf({ TASK_MS: '4500', LANES: 'async', GAP: '1' }).gap, 1);
+  });
+
+  test('books are kept for the lanes that go through the queue, unless they are off', () => {
+    equal([settingsOf({}).books, settingsOf({}).booksTimeout], [true, 60]);
+    equal([settingsOf({ LANES: 'sync' }).books, settingsOf({ LANES: 'wait' }).books, settingsOf({ BOOKS: 'off' }).books], [false, true, false]);
   });
 
   test('a trailing slash of the address is dropped', () => {

@@ -1,7 +1,7 @@
 import { lanes } from '../../lib/lanes.js';
 import { neededVUs, predictedDrop } from '../../lib/little.js';
 import { planSteps, scenarios, thresholds } from '../../lib/steps.js';
-import { judge, stepRequest } from '../../lib/tasks.js';
+import { booked, judge, stepRequest } from '../../lib/tasks.js';
 import { close, equal, ok, test } from '../harness.js';
 import { settingsOf } from '../fixture.js';
 
@@ -20,7 +20,8 @@ export function stepsTests() {
 
   test('steps do not reach into each other, so that VUs are not planned twice', () => {
     const settings = settingsOf({});
-    const plan = Object.values(scenarios(planSteps(settings), settings)).map((scenario) => ({
+    const loads = Object.values(scenarios(planSteps(settings), settings)).filter(({ exec }) => exec === 'send');
+    const plan = loads.map((scenario) => ({
       from: parseInt(scenario.startTime, 10),
       to: parseInt(scenario.startTime, 10) + parseInt(scenario.duration, 10) + parseInt(scenario.gracefulStop, 10),
     }));
@@ -83,13 +84,31 @@ export function stepsTests() {
       ['sync', 200, '', '2xx'], ['sync', 202, done, '2xx'], ['async', 202, '{"id":"a"}', 'ok'],
       ['async', 202, '{"id":""}', '2xx'], ['async', 202, '{}', '2xx'], ['async', 200, '{"id":"a"}', '2xx'],
       ['sync', 429, '', 'refused'], ['async', 503, '', 'refused'], ['sync', 302, '', '3xx'], ['sync', 400, '', '4xx'],
-      ['sync', 500, '', '5xx'], ['sync', 0, '', 'none'],
+      ['sync', 500, '', '5xx'], ['sync', 0, '', 'none'], ['wait', 200, done, 'ok'], ['wait', 200, '{"status":"dead"}', '2xx'],
+      ['wait', 202, '{"id":"a"}', 'late'], ['wait', 429, '', 'refused'],
     ];
     cases.forEach(([lane, status, body, verdict]) => equal([lane, status, judge(lane, status, body)], [lane, status, verdict]));
   });
 
+  test('an answer is booked as what it promises', () => {
+    const problem = (code) => JSON.stringify({ type: `https://h/problems/${code}` });
+    const cases = [
+      [200, '', 'accepted'], [202, '', 'accepted'], [429, '', 'refused'], [400, '', 'refused'], [503, problem('broker-blocked'), 'refused'],
+      [503, problem('outcome-unknown'), 'unknown'], [503, '', 'unknown'], [503, '<html>', 'unknown'], [500, '', 'unknown'],
+      [504, '', 'unknown'], [0, '', 'unknown'],
+    ];
+    cases.forEach(([status, body, meaning]) => equal([status, body, booked(status, body)], [status, body, meaning]));
+  });
+
+  test('the lane wait asks for the result and holds its VUs like sync', () => {
+    const settings = settingsOf({ LANES: 'sync,wait', RPS: '400' });
+    const [sync, wait] = planSteps(settings);
+    equal([wait.predictedDrop, settings.gap], [sync.predictedDrop, 3]);
+    equal(stepRequest('r', wait, settings).headers, { 'Content-Type': 'application/json', Prefer: 'wait=30' });
+  });
+
   test('every lane has what the rest reads from it', () => {
-    const keys = ['path', 'headers', 'statuses', 'accepts', 'waits', 'holdSeconds', 'verb', 'colour'];
+    const keys = ['path', 'headers', 'statuses', 'late', 'accepts', 'waits', 'queued', 'holdSeconds', 'verb', 'colour'];
     Object.keys(lanes).forEach((name) => equal(Object.keys(lanes[name]).sort(), [...keys].sort()));
   });
 }
