@@ -65,7 +65,7 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("set up publisher: %w", err)
 	}
-	results, err := newResults(cfg, publisher, registerer, logger)
+	results, err := newResults(cfg, registerer, logger)
 	if err != nil {
 		return fmt.Errorf("set up results: %w", err)
 	}
@@ -77,6 +77,7 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 	waits, waitsEnd := newWaits()
 	api, err := httpapi.New(httpapi.Config{
 		Publisher:        publisher,
+		Records:          results.publisher,
 		Worker:           worker,
 		IDs:              ids,
 		Outcomes:         results.index,
@@ -110,12 +111,12 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 
 	// Stopped in the opposite order: first not ready, then nobody waits for a
 	// result any more, then no more requests while those in flight get their
-	// confirm, then the publisher, then the reading of results, then this.
+	// confirm, then the reading of results, then the publishers, then this.
 	return service.Run(ctx, logger, cfg.stopTime(),
 		service.Component{Name: "admin server", Run: admin.Run},
 		service.Component{Name: "consume connection", Run: results.conn.Run},
+		service.Component{Name: "publishers", Run: service.Together(publisher.Run, results.publisher.Run)},
 		service.Component{Name: "results", Run: results.follower.Run},
-		service.Component{Name: "publisher", Run: publisher.Run},
 		service.Component{Name: "HTTP server", Run: serveHTTP(server, worker, cfg.ShutdownGrace)},
 		waits,
 		readiness.Component(cfg.DrainDelay),

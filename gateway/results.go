@@ -13,15 +13,22 @@ import (
 	"github.com/twinlane/twinlane/internal/task"
 )
 
-// results is what the gateway knows of outcomes and how it comes to know it: on
-// a connection of its own, which a publish that blocks does not hold up.
+// results is what the gateway knows of outcomes and how it comes to know it, and
+// what it writes into their stream itself. It has connections of its own: a
+// stream that answers no more holds up no task.
 type results struct {
-	conn     *rabbitmq.Connection
-	index    *outcomes.Index
-	follower *outcomes.Follower
+	conn      *rabbitmq.Connection
+	publisher *rabbitmq.Publisher
+	index     *outcomes.Index
+	follower  *outcomes.Follower
 }
 
-func newResults(cfg config, publisher *rabbitmq.Publisher, reg prometheus.Registerer, logger *slog.Logger) (*results, error) {
+func newResults(cfg config, reg prometheus.Registerer, logger *slog.Logger) (*results, error) {
+	own := rabbitmq.PublisherConfig{Channels: 1, AcquireWait: cfg.PublishAcquireWait, ConfirmTimeout: cfg.PublishConfirmTimeout}
+	publisher, err := rabbitmq.NewPublisher(own, cfg.connection("gateway-results"), rabbitmq.Tasks(), reg, logger)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := rabbitmq.NewConnection(cfg.connection("gateway-consume"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
 		return nil, err
@@ -35,7 +42,7 @@ func newResults(cfg config, publisher *rabbitmq.Publisher, reg prometheus.Regist
 		return nil, err
 	}
 	index := outcomes.New(cfg.outcomes(), reg, logger)
-	return &results{conn: conn, index: index, follower: outcomes.NewFollower(index, reader, publisher, logger)}, nil
+	return &results{conn: conn, publisher: publisher, index: index, follower: outcomes.NewFollower(index, reader, publisher, logger)}, nil
 }
 
 // newWaits returns the component that ends the waits for results, by closing

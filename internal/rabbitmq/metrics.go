@@ -50,6 +50,7 @@ func withLabel(reg prometheus.Registerer, name, value string) prometheus.Registe
 	return prometheus.WrapRegistererWith(prometheus.Labels{name: value}, reg)
 }
 
+// publisherMetrics are told apart by the label publisher.
 type publisherMetrics struct {
 	outcomes    *prometheus.CounterVec
 	confirm     prometheus.Histogram
@@ -72,8 +73,8 @@ const (
 	outcomeDown       = "unavailable"
 )
 
-func newPublisherMetrics(reg prometheus.Registerer, cfg PublisherConfig) *publisherMetrics {
-	f := promauto.With(reg)
+func newPublisherMetrics(reg prometheus.Registerer, name string, cfg PublisherConfig) *publisherMetrics {
+	f := promauto.With(withLabel(reg, "publisher", name))
 	histogram := func(name, help string) prometheus.Histogram {
 		return f.NewHistogram(service.DurationHistogram(name, help))
 	}

@@ -36,7 +36,7 @@ type Publisher struct {
 }
 
 // NewPublisher returns a publisher that refuses everything until Run runs. Its
-// connections declare topology.
+// connections declare topology, and have, like its metrics, the name of conn.
 func NewPublisher(cfg PublisherConfig, conn ConnectionConfig, topology Topology, reg prometheus.Registerer, logger *slog.Logger) (*Publisher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -45,7 +45,7 @@ func NewPublisher(cfg PublisherConfig, conn ConnectionConfig, topology Topology,
 	p := &Publisher{
 		cfg:      cfg,
 		logger:   service.OrDiscard(logger).With("component", "publisher"),
-		metrics:  newPublisherMetrics(reg, cfg),
+		metrics:  newPublisherMetrics(reg, conn.Name, cfg),
 		deadline: sharedDeadline{timeout: cfg.ConfirmTimeout},
 		admitted: make(chan struct{}, cfg.MaxInFlight),
 	}

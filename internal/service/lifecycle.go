@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Component is a part of a process with a life of its own.
@@ -15,6 +17,18 @@ type Component struct {
 	// Run blocks until its context ends and the component has stopped, or until
 	// it fails. It returns nil after a stop that was asked for.
 	Run func(ctx context.Context) error
+}
+
+// Together is the Run of parts that start and stop as one, so that each has all
+// of the time that a stop may take. When one fails, the others are stopped.
+func Together(runs ...func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		g, ctx := errgroup.WithContext(ctx)
+		for _, run := range runs {
+			g.Go(func() error { return run(ctx) })
+		}
+		return g.Wait()
+	}
 }
 
 type running struct {

@@ -125,3 +125,16 @@ func TestReadiness(t *testing.T) {
 		require.Equal(t, 3*time.Second, time.Since(began))
 	})
 }
+
+func TestTogetherStopsAsOne(t *testing.T) {
+	t.Parallel()
+	until := func(ctx context.Context) error {
+		<-ctx.Done()
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, service.Together(until, until)(ctx))
+	broken := errors.New("broken")
+	require.ErrorIs(t, service.Together(until, func(context.Context) error { return broken })(t.Context()), broken)
+}

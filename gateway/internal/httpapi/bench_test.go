@@ -33,7 +33,7 @@ func BenchmarkSync(b *testing.B) {
 func benchmark(b *testing.B, path string, status int) {
 	b.Helper()
 	handler, err := New(Config{
-		Publisher: confirmed{}, Worker: done(), IDs: newIDs(b), Outcomes: newOutcomes(), Registerer: prometheus.NewRegistry(),
+		Publisher: confirmed{}, Records: confirmed{}, Worker: done(), IDs: newIDs(b), Outcomes: newOutcomes(), Registerer: prometheus.NewRegistry(),
 	})
 	require.NoError(b, err)
 	const body = `{"action":"delay","duration_ms":1000,"run":"bench","payload":{"order":4711}}`

@@ -108,6 +108,9 @@ func start(t testing.TB, cfg Config, configure ...func(*httptest.Server)) *testA
 	if cfg.Publisher == nil {
 		cfg.Publisher = &fakePublisher{}
 	}
+	if cfg.Records == nil {
+		cfg.Records = cfg.Publisher
+	}
 	if cfg.Worker == nil {
 		cfg.Worker = done()
 	}

@@ -110,7 +110,7 @@ func (a *api) publishAcceptance(ctx context.Context, acceptance task.Acceptance)
 	}
 	message := rabbitmq.AcceptanceMessage(acceptance.ID, body, acceptance.AcceptedAt)
 	ctx = context.WithoutCancel(ctx) // the client may go away, its task is there
-	if err := a.publisher.Publish(ctx, message); err != nil {
+	if err := a.records.Publish(ctx, message); err != nil {
 		// Not accepted, as the key would not hold; not refused either.
 		return &publishError{taskID: acceptance.ID, err: fmt.Errorf("%w: acceptance: %w", rabbitmq.ErrOutcomeUnknown, err)}
 	}

@@ -284,3 +284,15 @@ func TestKeysWhileTheSigningKeyIsReplaced(t *testing.T) {
 	require.Equal(t, ids[0], ids[1])
 	require.Len(t, publisher.messages, 2)
 }
+
+// TestRecordsGoAnotherWay shows that a stream that answers no more costs the
+// requests without a key nothing.
+func TestRecordsGoAnotherWay(t *testing.T) {
+	t.Parallel()
+	tasks, records := &fakePublisher{}, &fakePublisher{err: rabbitmq.ErrOutcomeUnknown}
+	api := start(t, Config{Publisher: tasks, Records: records})
+	require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", smallest).status)
+	require.Equal(t, http.StatusServiceUnavailable, api.post(t, "/v1/async", smallest, "Idempotency-Key", "k").status)
+	require.Equal(t, []string{task.MessageType, task.MessageType}, tasks.types())
+	require.Equal(t, []string{task.MessageTypeAccepted}, records.types())
+}

@@ -274,7 +274,7 @@ func FuzzRequest(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	publisher := &fakePublisher{}
-	handler, err := New(Config{Publisher: publisher, Worker: done(), IDs: newIDs(f), Outcomes: newOutcomes(), FaultInjection: true})
+	handler, err := New(Config{Publisher: publisher, Records: publisher, Worker: done(), IDs: newIDs(f), Outcomes: newOutcomes(), FaultInjection: true})
 	require.NoError(f, err)
 	description := loadSpec(f)
 	f.Fuzz(func(t *testing.T, body []byte) {

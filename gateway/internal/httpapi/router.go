@@ -58,7 +58,9 @@ type Outcomes interface {
 
 // Config holds what the API depends on and its settings.
 type Config struct {
+	// Publisher publishes tasks, Records what is to be known of them.
 	Publisher Publisher
+	Records   Publisher
 	Worker    Worker
 	IDs       *taskid.Signer
 	Outcomes  Outcomes
@@ -89,6 +91,7 @@ const (
 
 type api struct {
 	publisher      Publisher
+	records        Publisher
 	worker         Worker
 	ids            *taskid.Signer
 	outcomes       Outcomes
@@ -108,6 +111,7 @@ type api struct {
 func New(cfg Config) (http.Handler, error) {
 	a := &api{
 		publisher:      cfg.Publisher,
+		records:        cfg.Records,
 		worker:         cfg.Worker,
 		ids:            cfg.IDs,
 		outcomes:       cfg.Outcomes,

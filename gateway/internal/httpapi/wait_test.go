@@ -79,6 +79,7 @@ func newBubble(t *testing.T, cfg Config) *bubble {
 	if cfg.Publisher == nil {
 		cfg.Publisher = &fakePublisher{}
 	}
+	cfg.Records = cfg.Publisher
 	cfg.Worker, cfg.IDs, cfg.Outcomes, cfg.WaitsEnd = done(), newIDs(t), b.known, b.end
 	cfg.CaughtUp = func() error { return nil }
 	cfg.Registerer = prometheus.NewRegistry()
