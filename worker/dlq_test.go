@@ -23,7 +23,7 @@ func bury(t *testing.T, v brokertest.VHost, letters []string) {
 	for _, id := range letters {
 		headers := task.Headers{Attempt: 4, Dead: &task.Death{Reason: task.ReasonExhausted, Error: "it was hopeless", At: time.Now()}}
 		body := []byte(`{"id":"` + id + `","accepted_at":"2026-01-02T03:04:05Z","action":"delay"}`)
-		require.NoError(t, pub.Publish(t.Context(), rabbitmq.TaskMessage(task.ExchangeDead, "", id, headers, body, time.Now())))
+		require.NoError(t, pub.Publish(t.Context(), rabbitmq.TaskMessage("", task.QueueDeadLetter, id, headers, body, time.Now())))
 	}
 }
 

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"math"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -143,41 +139,6 @@ func TestAWorkerThatMayHoldMoreThanItHasSaysSo(t *testing.T) {
 			warnOfMemory(service.NewLogger(&log, slog.LevelInfo), tt.limit, 1100)
 			require.Equal(t, tt.want == "", log.String() == "")
 			require.Contains(t, log.String(), tt.want)
-		})
-	}
-}
-
-// TestLanesStopTogether holds that each has the whole grace time for itself, and
-// that all stop where one fails.
-func TestLanesStopTogether(t *testing.T) {
-	t.Parallel()
-	for name, failure := range map[string]error{"stop": nil, "failure": errors.New("lost")} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				drain := func(ctx context.Context) error {
-					<-ctx.Done()
-					time.Sleep(time.Second) //nolint:forbidigo // Virtual time.
-					return nil
-				}
-				other := func(ctx context.Context) error {
-					if failure != nil {
-						return failure
-					}
-					return drain(ctx)
-				}
-				ctx, stop := context.WithCancel(t.Context())
-				defer stop()
-				done := make(chan error, 1)
-				go func() { done <- together(drain, drain, other)(ctx) }()
-				synctest.Wait()
-				start := time.Now()
-				if failure == nil {
-					stop()
-				}
-				require.Equal(t, failure, <-done)
-				require.Equal(t, time.Second, time.Since(start))
-			})
 		})
 	}
 }

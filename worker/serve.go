@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
@@ -62,7 +61,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		return err
 	}
 	handler := httpapi.NewHandler(httpapi.Config{Concurrency: c.SyncConcurrency}, runner, reg, logger)
-	readiness := service.NewReadiness(broker.conn.Ready, broker.publisher.Ready)
+	readiness := broker.readiness()
 
 	adminListener, err := service.Listen(ctx, c.AdminAddr)
 	if err != nil {
@@ -85,30 +84,45 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		ctx, logger, c.ShutdownGrace+stopMargin,
 		service.Component{Name: "admin", Run: admin.Run},
 		service.Component{Name: "consume connection", Run: broker.conn.Run},
-		service.Component{Name: "publisher", Run: broker.publisher.Run},
-		service.Component{Name: "lanes", Run: together(append(async, sync.Run)...)},
+		service.Component{Name: "publishers", Run: service.Together(broker.tasks.Run, broker.results.Run)},
+		service.Component{Name: "lanes", Run: service.Together(append(async, sync.Run)...)},
 		readiness.Component(0),
 	)
 }
 
 // broker is what the worker has to do with RabbitMQ: a connection to consume
-// on, and another to publish on.
+// on, another to move tasks from queue to queue on, and one more to tell
+// results on. Where the stream of results is stuck, so is that connection alone.
 type broker struct {
-	conn      *rabbitmq.Connection
-	publisher *rabbitmq.Publisher
+	conn           *rabbitmq.Connection
+	tasks, results *rabbitmq.Publisher
 }
 
-func (c *serveCommand) newBroker(reg prometheus.Registerer, logger *slog.Logger) (broker, error) {
-	conn, err := rabbitmq.NewConnection(c.connection("worker-consume"), rabbitmq.Tasks(), reg, logger)
+// resultChannels share the connection for results. They are for one stream.
+const resultChannels = 2
+
+func (c *serveCommand) newBroker(reg prometheus.Registerer, logger *slog.Logger) (b broker, err error) {
+	b.conn, err = rabbitmq.NewConnection(c.connection("worker-consume"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
 		return broker{}, fmt.Errorf("consume connection: %w", err)
 	}
 	patient := rabbitmq.PublisherConfig{AcquireWait: settleWait}
-	publisher, err := rabbitmq.NewPublisher(patient, c.connection("worker-publish"), rabbitmq.Tasks(), reg, logger)
+	b.tasks, err = rabbitmq.NewPublisher(patient, c.connection("worker-publish"), rabbitmq.Tasks(), reg, logger.With("publisher", "tasks"))
 	if err != nil {
-		return broker{}, fmt.Errorf("publisher: %w", err)
+		return broker{}, fmt.Errorf("publisher of tasks: %w", err)
 	}
-	return broker{conn, publisher}, nil
+	patient.Channels = resultChannels
+	b.results, err = rabbitmq.NewPublisher(patient, c.connection("worker-results"), rabbitmq.Tasks(), reg, logger.With("publisher", "results"))
+	if err != nil {
+		return broker{}, fmt.Errorf("publisher of results: %w", err)
+	}
+	return b, nil
+}
+
+// readiness is that of the worker, which does its work without telling results
+// if it must.
+func (b broker) readiness() *service.Readiness {
+	return service.NewReadiness(b.conn.Ready, b.tasks.Ready)
 }
 
 // newConsumers returns what consumes the task queues, one after the other in
@@ -116,6 +130,7 @@ func (c *serveCommand) newBroker(reg prometheus.Registerer, logger *slog.Logger)
 func (c *serveCommand) newConsumers(
 	tasks executor.Config, b broker, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger,
 ) ([]func(context.Context) error, error) {
+	results := consumer.NewResults(b.results, logger)
 	var runs []func(context.Context) error
 	for _, lane := range consumer.Lanes(tasks) {
 		own := prometheus.WrapRegistererWith(prometheus.Labels{"source": lane.Queue}, reg)
@@ -130,7 +145,7 @@ func (c *serveCommand) newConsumers(
 			return nil, fmt.Errorf("executor of %s: %w", lane.Queue, err)
 		}
 		cfg := consumer.Config{Lane: lane, MaxAttempts: c.MaxAttempts, TaskTimeout: c.TaskTimeout, Grace: c.ShutdownGrace}
-		runs = append(runs, consumer.New(cfg, subscription, b.publisher, exec, runner, own, logger).Run)
+		runs = append(runs, consumer.New(cfg, subscription, b.tasks, results, exec, runner, own, logger).Run)
 	}
 	return runs, nil
 }
@@ -145,18 +160,6 @@ func warnOfMemory(logger *slog.Logger, limit int64, held int) {
 	logger.Warn("messages of the largest size do not fit into GOMEMLIMIT, lower CONCURRENCY or raise the limit",
 		"limit_bytes", limit, "held", held, "message_bytes", task.MaxMessageBytes,
 		"concurrency_that_fits", consumer.Parallelism(int(limit/task.MaxMessageBytes)))
-}
-
-// together runs parts that stop together, so that each has the whole grace time
-// for itself.
-func together(parts ...func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		g, ctx := errgroup.WithContext(ctx)
-		for _, run := range parts {
-			g.Go(func() error { return run(ctx) })
-		}
-		return g.Wait()
-	}
 }
 
 // Run asks the worker at the admin address whether it is ready.

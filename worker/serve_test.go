@@ -30,6 +30,8 @@ func TestOnABroker(t *testing.T) {
 		"SIGTERM":                 terminated,
 		"kill -9":                 killed,
 		"a task that ends it":     neighboursOfAnExit,
+		"a stuck results stream":  stuckStream,
+		"no results connection":   readyWithoutResults,
 		"dlq commands":            dlqCommands,
 		"dlq replay, killed":      replayKilled,
 		"dlq purge, asked for":    purgeAsksForTheCount,
@@ -90,6 +92,10 @@ func bothLanes(t *testing.T, v brokertest.VHost) {
 		`worker_results_total{source="tasks.v1",status="completed"} 1`,
 		`worker_executor_tasks{source="tasks.v1.isolated"} 0`,
 		`worker_sync_responses_total{code="200"} 1`,
+		`worker_publisher_publishes_total{outcome="accepted",publisher="worker-results"} 1`,
+		`worker_publisher_publishes_total{outcome="accepted",publisher="worker-publish"} 0`,
+		`worker_publisher_channels_open{publisher="worker-results"} 2`,
+		`worker_amqp_connection_up{connection="worker-results"} 1`,
 	} {
 		require.Contains(t, metrics, "\n"+line+"\n")
 	}

@@ -33,14 +33,14 @@ const (
 // the tasks into the queue is not measured.
 func BenchmarkResults(b *testing.B) {
 	node := rabbittest.Start(b, rabbittest.WithFullSize)
-	pub := startPublisher(b, node.URL())
-	with := &contender{name: "with results", publisher: pub}
-	without := &contender{name: "without", publisher: withoutResults{pub}}
+	pub := startPublisher(b, node.URL(), 4)
+	with := &contender{name: "with results", results: startPublisher(b, node.URL(), 2)}
+	without := &contender{name: "without", results: nowhere{}}
 	contenders := []*contender{with, without}
 	for n := 0; b.Loop(); n++ {
 		for i := range contenders {
 			fillQueue(b, pub, benchTasks)
-			contenders[(n+i)%len(contenders)].burst(b, node.URL()) // each takes every place in the order
+			contenders[(n+i)%len(contenders)].burst(b, node.URL(), pub) // each takes every place in the order
 		}
 	}
 	table := tabwriter.NewWriter(b.Output(), 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -63,25 +63,20 @@ func median(values []float64) float64 {
 
 // contender is a worker, and what was measured of it.
 type contender struct {
-	name      string
-	publisher publisher
+	name    string
+	results publisher
 
 	rates         []float64 // tasks a second, of each burst
 	allocs, bytes uint64
 }
 
-// withoutResults confirms results without publishing them.
-type withoutResults struct{ publisher }
+// nowhere confirms everything, and publishes nothing.
+type nowhere struct{}
 
-func (p withoutResults) Publish(ctx context.Context, m rabbitmq.Message) error {
-	if m.Type == task.MessageTypeResult {
-		return nil
-	}
-	return p.publisher.Publish(ctx, m)
-}
+func (nowhere) Publish(context.Context, rabbitmq.Message) error { return nil }
 
 // burst has a worker empty the queue, and measures from its first result on.
-func (c *contender) burst(b *testing.B, url string) {
+func (c *contender) burst(b *testing.B, url string, tasks publisher) {
 	b.Helper()
 	reg := prometheus.NewRegistry()
 	conn, err := rabbitmq.NewConnection(benchConnection(url, "consume"), rabbitmq.Tasks(), reg, nil)
@@ -95,8 +90,9 @@ func (c *contender) burst(b *testing.B, url string) {
 	require.NoError(b, err)
 	runner := action.NewRunner(action.Config{Timeout: time.Minute}, reg, nil)
 	defer runner.Close()
-	counted := &countingPublisher{publisher: c.publisher, done: make(chan struct{})}
-	worker := New(Config{Lane: lane, MaxAttempts: 4, TaskTimeout: time.Minute, Grace: time.Minute}, sub, counted, exec, runner, reg, nil)
+	counted := &countingPublisher{publisher: c.results, done: make(chan struct{})}
+	cfg := Config{Lane: lane, MaxAttempts: 4, TaskTimeout: time.Minute, Grace: time.Minute}
+	worker := New(cfg, sub, tasks, NewResults(counted, nil), exec, runner, reg, nil)
 	stopConn := background(b, conn.Run)
 	require.Eventually(b, func() bool { return conn.Ready() == nil }, time.Minute, time.Millisecond)
 
@@ -137,9 +133,9 @@ func benchConnection(url, name string) rabbitmq.ConnectionConfig {
 	return rabbitmq.ConnectionConfig{URLs: []string{url}, Name: name, DialTimeout: time.Minute}
 }
 
-func startPublisher(b *testing.B, url string) *rabbitmq.Publisher {
+func startPublisher(b *testing.B, url string, channels int) *rabbitmq.Publisher {
 	b.Helper()
-	patient := rabbitmq.PublisherConfig{AcquireWait: time.Minute, ConfirmTimeout: time.Minute}
+	patient := rabbitmq.PublisherConfig{Channels: channels, AcquireWait: time.Minute, ConfirmTimeout: time.Minute}
 	pub, err := rabbitmq.NewPublisher(patient, benchConnection(url, "publish"), rabbitmq.Tasks(), nil, nil)
 	require.NoError(b, err)
 	background(b, pub.Run)

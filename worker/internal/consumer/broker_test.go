@@ -149,7 +149,7 @@ func (w *world) takeAll(t *testing.T, queue string, n int) []amqp.Delivery {
 
 type worker struct {
 	*Consumer
-	pub  *rabbitmq.Publisher
+	pubs []*rabbitmq.Publisher
 	stop func() // the consumer, then its connections
 }
 
@@ -158,7 +158,8 @@ func (w *world) startWorker(t *testing.T, concurrency int, timeout time.Duration
 	reg := prometheus.NewRegistry()
 	lane := laneOf(t, options{model: executor.ModelGoroutine, concurrency: concurrency})
 	conn, stopConn := w.Connect(t, rabbitmq.Tasks())
-	pub, stopPub := w.Publisher(t, rabbitmq.Tasks())
+	tasks, stopTasks := w.Publisher(t, rabbitmq.Tasks())
+	results, stopResults := w.Publisher(t, rabbitmq.Tasks())
 	sub, err := rabbitmq.NewSubscription(conn, rabbitmq.SubscriptionConfig{
 		Queue: lane.Queue, Prefetch: lane.Prefetch, ConsumerTag: "test",
 	}, reg, nil)
@@ -169,16 +170,18 @@ func (w *world) startWorker(t *testing.T, concurrency int, timeout time.Duration
 		Timeout: timeout, HTTPURL: w.target.URL, FaultInjection: true,
 		Exit: func(int) { t.Error("the process was told to exit") },
 	}, reg, nil)
-	c := New(Config{Lane: lane, MaxAttempts: 2, TaskTimeout: timeout, Grace: brokertest.Patience}, sub, pub, exec, runner, reg, nil)
+	cfg := Config{Lane: lane, MaxAttempts: 2, TaskTimeout: timeout, Grace: brokertest.Patience}
+	c := New(cfg, sub, tasks, NewResults(results, nil), exec, runner, reg, nil)
 	stopConsumer := brokertest.Run(t, c.Run)
 	stop := func() {
 		stopConsumer()
-		stopPub()
+		stopResults()
+		stopTasks()
 		stopConn()
 		runner.Close()
 	}
 	t.Cleanup(stop)
-	return worker{c, pub, stop}
+	return worker{c, []*rabbitmq.Publisher{tasks, results}, stop}
 }
 
 // foreignMessages mixes everything that is no task, and every way for a task
@@ -338,7 +341,9 @@ func connectionLost(t *testing.T, w *world) {
 	require.Eventually(t, func() bool { return value(worker.metrics.first) == 1 }, brokertest.Patience, brokertest.Interval)
 	w.Ctl(t, "close_all_connections", "closed by the test")
 	require.Eventually(t, func() bool { return value(worker.metrics.again) == 1 }, brokertest.Patience, brokertest.Interval)
-	require.Eventually(t, func() bool { return worker.pub.Ready() == nil }, brokertest.Patience, brokertest.Interval)
+	for _, pub := range worker.pubs {
+		require.Eventually(t, func() bool { return pub.Ready() == nil }, brokertest.Patience, brokertest.Interval)
+	}
 	close(w.release)
 
 	require.Eventually(t, func() bool { return value(worker.metrics.settlements[settlementCompleted]) == 1 }, brokertest.Patience, brokertest.Interval)

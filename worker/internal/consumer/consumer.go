@@ -218,7 +218,7 @@ func (c *Consumer) answer(fetch context.Context, a answer) {
 		c.giveBack(a.Delivery)
 		return
 	}
-	if a.result != nil && c.results.areLost() {
+	if a.result != nil && c.settler.results.areLost() {
 		// The executor has better to do than to wait for what will hardly be confirmed.
 		c.hold(fetch, causeUnconfirmed, a.Delivery, func() { c.settle(fetch, a) })
 		return
@@ -231,7 +231,7 @@ func (c *Consumer) settle(fetch context.Context, a answer) {
 	err := c.settler.settle(ctx, &a)
 	switch {
 	case err == nil:
-	case a.onlyResultMissing() && c.results.areLost():
+	case a.onlyResultMissing() && c.settler.results.areLost():
 		c.settler.settleWithoutResult(ctx, &a, err)
 	default:
 		c.logger.Warn("settlement not confirmed, trying again", "task_id", a.id, "settlement", string(a.settlement), "err", err)

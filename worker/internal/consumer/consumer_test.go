@@ -173,7 +173,7 @@ func TestASettlementOutlivesTheWork(t *testing.T) {
 		tag := b.deliver(taskBody(1, 0, `,"fail":{"kind":"permanent"}`), nil)
 		synctest.Wait()
 		b.stopAndWait(t)
-		require.Equal(t, []string{"publish t-1 to tasks.v1.dead", "result t-1 dead", fmt.Sprintf("ack %d", tag)}, b.journal.all())
+		require.Equal(t, []string{"publish t-1 to tasks.v1.dlq", "result t-1 dead", fmt.Sprintf("ack %d", tag)}, b.journal.all())
 	})
 }
 

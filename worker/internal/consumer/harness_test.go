@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -61,7 +60,8 @@ func (j *journal) last() string {
 }
 
 // fakePublisher notes what it publishes and says what fails tells it to. It
-// keeps messages and results apart.
+// keeps messages and results apart, and is both publishers of a worker: see
+// oneKind.
 type fakePublisher struct {
 	journal *journal
 	fails   func(m rabbitmq.Message) error
@@ -90,7 +90,7 @@ func (p *fakePublisher) Publish(ctx context.Context, m rabbitmq.Message) error {
 		return p.noteResult(m)
 	}
 	p.sent = append(p.sent, m)
-	p.journal.add("publish %s to %s%s", m.ID, m.Exchange, strings.TrimPrefix(m.RoutingKey, task.QueueDeadLetter))
+	p.journal.add("publish %s to %s%s", m.ID, m.Exchange, m.RoutingKey)
 	return nil
 }
 
@@ -112,6 +112,20 @@ func (p *fakePublisher) noteResult(m rabbitmq.Message) error {
 	p.results = append(p.results, res)
 	p.journal.add("result %s %s", res.ID, res.Status)
 	return nil
+}
+
+// oneKind is a publisher for results, or for everything else.
+type oneKind struct {
+	publisher
+	t       *testing.T
+	results bool
+}
+
+func (p oneKind) Publish(ctx context.Context, m rabbitmq.Message) error {
+	if isResult(m) != p.results {
+		p.t.Errorf("%s %s went to the wrong publisher", m.Type, m.ID)
+	}
+	return p.publisher.Publish(ctx, m)
 }
 
 // isResult tells results from what moves tasks.
@@ -219,6 +233,7 @@ type options struct {
 	model       executor.Model
 	concurrency int
 	timeout     time.Duration
+	sharing     *bench // another lane of the worker, whose results these are too; none where nil
 }
 
 const grace = 10 * time.Second
@@ -247,6 +262,10 @@ func newBench(t *testing.T, o options) *bench {
 	reg := prometheus.NewRegistry()
 	b.reg = reg
 	logger := slog.New(slog.NewJSONHandler(b.logged, nil))
+	results := NewResults(oneKind{b.publisher, t, true}, logger)
+	if o.sharing != nil {
+		results = o.sharing.settler.results
+	}
 	lane := laneOf(t, o)
 	exec, err := executor.New(lane.Executor, reg, logger)
 	require.NoError(t, err)
@@ -256,7 +275,8 @@ func newBench(t *testing.T, o options) *bench {
 		FaultInjection:  true,
 		Exit:            func(int) { t.Error("the process was told to exit") },
 	}, reg, logger)
-	b.Consumer = New(Config{Lane: lane, MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace}, b.source, b.publisher, exec, runner, reg, logger)
+	cfg := Config{Lane: lane, MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace}
+	b.Consumer = New(cfg, b.source, oneKind{b.publisher, t, false}, results, exec, runner, reg, logger)
 
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop

@@ -88,12 +88,12 @@ func (c *Consumer) insist(fetch context.Context, a answer, err error) {
 		err = c.repeat(all, &a, err, func() bool { return !a.onlyResultMissing() })
 		result, cancel := context.WithTimeout(all, resultWithin)
 		defer cancel()
-		err = c.repeat(result, &a, err, func() bool { return !c.results.areLost() })
+		err = c.repeat(result, &a, err, func() bool { return !c.settler.results.areLost() })
 		switch {
 		case err == nil:
 		case fetch.Err() == nil && a.onlyResultMissing():
 			if result.Err() != nil {
-				c.results.giveUp(err)
+				c.settler.results.giveUp(err)
 			}
 			c.settler.settleWithoutResult(context.WithoutCancel(fetch), &a, err)
 		default:

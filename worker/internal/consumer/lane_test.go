@@ -119,7 +119,7 @@ func TestWhatIsNoTaskDoesNotMove(t *testing.T) {
 		synctest.Wait()
 		b.stopAndWait(t)
 		require.Equal(t, []string{
-			"publish property-id to tasks.v1.dead", "result property-id dead", fmt.Sprintf("ack %d", tag),
+			"publish property-id to tasks.v1.dlq", "result property-id dead", fmt.Sprintf("ack %d", tag),
 		}, b.journal.all())
 	})
 }

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -75,7 +76,7 @@ func TestTable(t *testing.T) {
 						require.Len(t, b.publisher.sent, 1)
 						m := b.publisher.sent[0]
 						requireMoved(t, m, tt.body, tt.attempt)
-						want = append(want, fmt.Sprintf("publish %s to %s%s", m.ID, m.Exchange, tt.queue))
+						want = append(want, fmt.Sprintf("publish %s to %s", m.ID, cmp.Or(tt.queue, task.QueueDeadLetter)))
 					}
 					if settled != settlementRetried {
 						require.Len(t, b.publisher.results, 1)
@@ -132,7 +133,8 @@ func requireRetried(t *testing.T, b *bench, queue string) {
 func requireDead(t *testing.T, b *bench, reason task.Reason, why string, start time.Time) {
 	t.Helper()
 	m, res := b.publisher.sent[0], b.publisher.results[0]
-	require.Equal(t, task.ExchangeDead, m.Exchange)
+	require.Empty(t, m.Exchange, "straight to the DLQ")
+	require.Equal(t, task.QueueDeadLetter, m.RoutingKey)
 	require.Equal(t, string(reason), m.Headers[task.HeaderDeadReason])
 	require.Equal(t, why, m.Headers[task.HeaderDeadError])
 	died, err := time.Parse(time.RFC3339Nano, fmt.Sprint(m.Headers[task.HeaderDeadAt]))

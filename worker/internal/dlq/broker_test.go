@@ -76,7 +76,7 @@ func newWorld(t *testing.T, v brokertest.VHost, topology rabbitmq.Topology) *wor
 // dead is a dead letter as a worker makes it.
 func dead(id string, reason task.Reason, died time.Time) rabbitmq.Message {
 	body := fmt.Sprintf(`{ "id":%q,"accepted_at":"2026-01-02T03:04:05Z", "action":"delay","run":"r-1"}`, id)
-	return rabbitmq.TaskMessage(task.ExchangeDead, "", id, task.Headers{
+	return rabbitmq.TaskMessage("", task.QueueDeadLetter, id, task.Headers{
 		Attempt: 3, RequestID: "req-" + id, Dead: &task.Death{Reason: reason, Error: "why " + id, At: died},
 	}, []byte(body), died)
 }
