@@ -25,8 +25,9 @@ type Connection struct {
 
 	// redeclare asks Run to declare the topology again.
 	redeclare chan struct{}
-	// drift is what differed at the last declaration, by name. Run alone uses it.
-	drift map[string]string
+	// drift is what differed at the last declaration, and away what was not
+	// available, by name. Run alone uses them.
+	drift, away map[string]string
 
 	mu      sync.Mutex
 	current *session      // nil while down
@@ -86,7 +87,7 @@ func (c *Connection) keep(ctx context.Context, url string) error {
 	c.metrics.connects.Inc()
 	c.logger.Info("connected", "broker", hostOf(url))
 	asked := c.redeclare
-	var pauseOver <-chan time.Time
+	var due, pauseOver <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -94,27 +95,40 @@ func (c *Connection) keep(ctx context.Context, url string) error {
 		case <-s.closed:
 			return fmt.Errorf("connection lost: %w", s.err)
 		case <-asked:
+			asked, due = nil, time.After(redeclareDelay)
+		case <-due:
 			if err := c.declare(ctx, s); err != nil {
 				return err
 			}
-			c.logger.Info("topology declared again")
-			asked, pauseOver = nil, time.After(redeclarePause)
+			if len(c.away) == 0 {
+				c.logger.Info("topology declared again")
+			}
+			due, pauseOver = nil, time.After(redeclarePause)
 		case <-pauseOver:
 			asked, pauseOver = c.redeclare, nil
 		}
 	}
 }
 
-// redeclarePause is the least time between two declarations that were asked for.
-const redeclarePause = time.Second
+const (
+	// redeclareDelay is the time between the request for a declaration and the
+	// declaration: RabbitMQ 3.10 forgets to tell the consumers of a queue that it
+	// was deleted when there is one of that name again a few milliseconds later.
+	redeclareDelay = 500 * time.Millisecond
+	// redeclarePause is the least time between two declarations that were asked for.
+	redeclarePause = time.Second
+)
 
 func (c *Connection) declare(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
 	defer cancel()
-	drift := make(map[string]string)
+	drift, away := make(map[string]string), make(map[string]string)
 	err := c.topology.declare(ctx, s, func(name string, refused *amqp.Error) {
 		if refused.Code == amqp.NotFound {
-			c.logger.Warn("not available yet, will be declared again", "name", name, "err", refused.Reason)
+			away[name] = refused.Reason
+			if c.away[name] != refused.Reason {
+				c.logger.Warn("not available yet, will be declared again", "name", name, "err", refused.Reason)
+			}
 			c.Redeclare()
 			return
 		}
@@ -126,7 +140,7 @@ func (c *Connection) declare(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	c.drift = drift
+	c.drift, c.away = drift, away
 	for _, name := range c.topology.names() {
 		differs := 0.0
 		if drift[name] != "" {

@@ -19,6 +19,9 @@ const (
 	// streamAckEvery is after how many messages the broker is told so, long
 	// before it would have to wait.
 	streamAckEvery = streamPrefetch / 4
+	// streamAckWithin is after what time it is told of fewer. A broker closes the
+	// channel of who tells it nothing for half an hour.
+	streamAckWithin = time.Minute
 
 	headerStreamOffset = "x-stream-offset"
 )
@@ -58,23 +61,24 @@ type StreamHandler interface {
 
 // StreamReader reads a stream and goes on where it was after any loss.
 type StreamReader struct {
-	conn    *Connection
-	cfg     StreamConfig
-	logger  *slog.Logger
-	metrics *streamMetrics
+	conn      *Connection
+	cfg       StreamConfig
+	ackWithin time.Duration
+	logger    *slog.Logger
+	metrics   *streamMetrics
 
-	// next is the offset to read next; startOver where that is not known. Run
-	// alone uses it.
-	next int64
+	// last is the message that was read last; nil where reading begins at
+	// StreamConfig.From ago. Run alone uses it.
+	last *StreamMessage
 	// again asks Run to start over.
 	again chan struct{}
 }
 
-// startOver stands for an offset that lies StreamConfig.From back.
-const startOver = -1
-
-// errStartOver says that the reader was asked to start over.
-var errStartOver = errors.New("asked to start over")
+// The reasons for which reading starts over.
+var (
+	errStartOver = errors.New("asked to start over")
+	errReplaced  = errors.New("the stream is not the one that was read before")
+)
 
 // NewStreamReader returns a reader that reads while Run runs.
 func NewStreamReader(conn *Connection, cfg StreamConfig, reg prometheus.Registerer, logger *slog.Logger) (*StreamReader, error) {
@@ -82,12 +86,12 @@ func NewStreamReader(conn *Connection, cfg StreamConfig, reg prometheus.Register
 		return nil, fmt.Errorf("stream %q from %s ago cannot be read; needed: a name and a time", cfg.Stream, cfg.From)
 	}
 	return &StreamReader{
-		conn:    conn,
-		cfg:     cfg,
-		logger:  service.OrDiscard(logger).With("component", "stream", "queue", cfg.Stream),
-		metrics: newStreamMetrics(reg, cfg.Stream),
-		next:    startOver,
-		again:   make(chan struct{}, 1),
+		conn:      conn,
+		cfg:       cfg,
+		ackWithin: streamAckWithin,
+		logger:    service.OrDiscard(logger).With("component", "stream", "queue", cfg.Stream),
+		metrics:   newStreamMetrics(reg, cfg.Stream),
+		again:     make(chan struct{}, 1),
 	}, nil
 }
 
@@ -137,9 +141,9 @@ func (r *StreamReader) subscribe(ctx context.Context, s *session) (*reading, err
 	ctx, cancel := context.WithTimeout(ctx, r.conn.cfg.DialTimeout)
 	defer cancel()
 	sub := &reading{session: s}
-	var from any = r.next
-	if r.next == startOver {
-		from = time.Now().Add(-r.cfg.From)
+	var from any = time.Now().Add(-r.cfg.From)
+	if r.last != nil {
+		from = r.last.Offset // once more, to see whether it is still there
 	}
 	err := s.call(ctx, func() (err error) {
 		if sub.ch, err = s.conn.Channel(); err != nil {
@@ -167,33 +171,57 @@ func (r *StreamReader) read(ctx context.Context, sub *reading, h StreamHandler) 
 		h.Lost()
 		sub.close(ctx, r.conn.cfg.DialTimeout)
 	}()
+	tick := time.NewTicker(r.ackWithin)
+	defer tick.Stop()
+	var last amqp.Delivery
 	for unacked := 0; ; {
-		var d amqp.Delivery
+		enough := false
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-r.again:
-			r.next = startOver
+			r.last = nil
 			return errStartOver
-		case message, ok := <-sub.messages:
+		case <-tick.C:
+			enough = unacked > 0
+		case d, ok := <-sub.messages:
 			if !ok {
 				return r.ended(sub)
 			}
-			d = message
+			if err := r.take(&d, h); err != nil {
+				return err
+			}
+			unacked++
+			last, enough = d, unacked == streamAckEvery
 		}
-		offset, _ := d.Headers[headerStreamOffset].(int64)
-		h.Read(StreamMessage{
-			Offset: offset, ID: d.MessageId, Type: d.Type, Headers: d.Headers, Body: d.Body, Timestamp: d.Timestamp,
-		})
-		r.next = offset + 1
-		r.metrics.messages.Inc()
-		if unacked++; unacked == streamAckEvery {
+		if enough {
 			unacked = 0
-			if err := d.Ack(true); err != nil {
+			if err := last.Ack(true); err != nil {
 				return fmt.Errorf("ask for more: %w", err)
 			}
 		}
 	}
+}
+
+// take hands a message over, unless it is the one that was read last. Another
+// one in the place of that was written into another stream, or after the broker
+// had lost the end of this one.
+func (r *StreamReader) take(d *amqp.Delivery, h StreamHandler) error {
+	offset, _ := d.Headers[headerStreamOffset].(int64)
+	m := StreamMessage{
+		Offset: offset, ID: d.MessageId, Type: d.Type, Headers: d.Headers, Body: d.Body, Timestamp: d.Timestamp,
+	}
+	if r.last != nil && m.Offset <= r.last.Offset {
+		if m.Offset < r.last.Offset || m.ID == r.last.ID && m.Type == r.last.Type && m.Timestamp.Equal(r.last.Timestamp) {
+			return nil
+		}
+		r.last = nil
+		return errReplaced
+	}
+	h.Read(m)
+	r.last = &StreamMessage{Offset: m.Offset, ID: m.ID, Type: m.Type, Timestamp: m.Timestamp}
+	r.metrics.messages.Inc()
+	return nil
 }
 
 // ended says why no more messages come. A consumer that is cancelled on an open
@@ -202,7 +230,7 @@ func (r *StreamReader) ended(sub *reading) error {
 	if sub.ch.IsClosed() {
 		return amqp.ErrClosed
 	}
-	r.next = startOver
+	r.last = nil
 	return errors.New("the consumer was cancelled")
 }
 

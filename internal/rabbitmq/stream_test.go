@@ -2,6 +2,7 @@ package rabbitmq_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -76,7 +77,7 @@ func oneStream(name string) rabbitmq.Topology {
 	return rabbitmq.Topology{Queues: []rabbitmq.Queue{{Name: name, Args: map[string]any{"x-queue-type": "stream", "x-max-age": "1h"}}}}
 }
 
-func startReader(t *testing.T, url, stream string) (*notes, *rabbitmq.StreamReader, *prometheus.Registry) {
+func startReader(t *testing.T, url, stream string, options ...func(*rabbitmq.StreamReader)) (*notes, *rabbitmq.StreamReader, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	conn, err := rabbitmq.NewConnection(connectTo(url), oneStream(stream), reg, nil)
@@ -84,6 +85,9 @@ func startReader(t *testing.T, url, stream string) (*notes, *rabbitmq.StreamRead
 	background(t, conn.Run)
 	reader, err := rabbitmq.NewStreamReader(conn, rabbitmq.StreamConfig{Stream: stream, ConsumerTag: "reader", From: time.Hour}, reg, nil)
 	require.NoError(t, err)
+	for _, option := range options {
+		option(reader)
+	}
 	var n notes
 	background(t, func(ctx context.Context) error { return reader.Run(ctx, &n) })
 	return &n, reader, reg
@@ -125,6 +129,22 @@ func TestStreamReaderReadsThePastAndFollows(t *testing.T) {
 	require.Equal(t, "x", string(n.read[0].Body))
 	require.InDelta(t, float64(len(want)), metric(t, reg, "stream_messages_total"), 0)
 	require.Equal(t, 1, n.subscriptions())
+}
+
+// A broker closes the channel of a reader that leaves messages unacked for long,
+// however few there are.
+func TestStreamReaderAcksFew(t *testing.T) {
+	t.Parallel()
+	node := rabbittest.Start(t)
+	p := startPublisher(t, rabbitmq.PublisherConfig{}, connectTo(node.URL()), oneStream("s")).usable(t, 4)
+	want := write(t, p, "s", "m", 3)
+	n, _, _ := startReader(t, node.URL(), "s", func(r *rabbitmq.StreamReader) { r.AckWithin(100 * time.Millisecond) })
+	n.requireLast(t, want[2])
+	require.Eventually(t, func() bool {
+		unacked, err := node.Ctl(t.Context(), "list_channels", "messages_unacknowledged")
+		require.NoError(t, err)
+		return strings.Contains(unacked, "0") && !strings.ContainsAny(unacked, "123")
+	}, patience, 10*time.Millisecond)
 }
 
 // Whatever cuts the reader off, it goes on with the message after the last one.
@@ -172,23 +192,41 @@ func TestStreamReaderStartsOverWhenTheStreamIsDeleted(t *testing.T) {
 // offset that the reader waits for.
 func TestStreamReaderStartsOverWhenAsked(t *testing.T) {
 	t.Parallel()
-	node := rabbittest.Start(t)
-	stream := rabbittest.Prefix(t)
-	p := startPublisher(t, rabbitmq.PublisherConfig{}, connectTo(node.URL()), oneStream(stream)).usable(t, 4)
-	proxy := rabbittest.StartProxy(t, node.URL())
-	want := write(t, p, stream, "old", 50)
-	n, reader, _ := startReader(t, proxy.URL(), stream)
-	n.requireLast(t, want[len(want)-1])
-
-	proxy.Refuse()
-	proxy.Drop()
-	require.NoError(t, node.DeleteQueue(t.Context(), stream))
-	want = append(want, write(t, p, stream, "new", 10)...)
-	require.NoError(t, proxy.Accept())
-	require.Eventually(t, func() bool { return n.subscriptions() > 1 }, patience, 5*time.Millisecond)
+	p, n, reader, stream, want := replaceStream(t, 50, 10)
 	reader.StartOver()
 	n.requireLast(t, want[len(want)-1])
 	want = append(want, write(t, p, stream, "after", 1)...)
 	n.requireLast(t, want[len(want)-1])
 	require.Equal(t, want, n.ids())
+}
+
+// One that has grown beyond that offset has another message there.
+func TestStreamReaderNoticesAnotherStream(t *testing.T) {
+	t.Parallel()
+	for _, grown := range []int{50, 60} {
+		_, n, _, _, want := replaceStream(t, 50, grown)
+		n.requireLast(t, want[len(want)-1])
+		require.Equal(t, want, n.ids())
+	}
+}
+
+// replaceStream has a reader read a stream, and replaces the stream by another
+// while the reader cannot see it. It returns the ids that were written into both.
+func replaceStream(t *testing.T, old, grown int) (publisher, *notes, *rabbitmq.StreamReader, string, []string) {
+	t.Helper()
+	node := rabbittest.Start(t)
+	stream := rabbittest.Prefix(t)
+	p := startPublisher(t, rabbitmq.PublisherConfig{}, connectTo(node.URL()), oneStream(stream)).usable(t, 4)
+	proxy := rabbittest.StartProxy(t, node.URL())
+	ids := write(t, p, stream, "old", old)
+	n, reader, _ := startReader(t, proxy.URL(), stream)
+	n.requireLast(t, ids[len(ids)-1])
+
+	proxy.Refuse()
+	proxy.Drop()
+	require.NoError(t, node.DeleteQueue(t.Context(), stream))
+	ids = append(ids, write(t, p, stream, "new", grown)...)
+	require.NoError(t, proxy.Accept())
+	require.Eventually(t, func() bool { return n.subscriptions() > 1 }, patience, 5*time.Millisecond)
+	return p, n, reader, stream, ids
 }

@@ -33,10 +33,11 @@ type SubscriptionConfig struct {
 // Subscription consumes from one queue on a Connection, on as many channels as
 // its prefetch needs, and subscribes again after any loss.
 type Subscription struct {
-	conn    *Connection
-	cfg     SubscriptionConfig
-	logger  *slog.Logger
-	metrics *subscriptionMetrics
+	conn       *Connection
+	cfg        SubscriptionConfig
+	renewAfter time.Duration
+	logger     *slog.Logger
+	metrics    *subscriptionMetrics
 }
 
 // NewSubscription returns a subscription that consumes while Run runs.
@@ -45,10 +46,11 @@ func NewSubscription(conn *Connection, cfg SubscriptionConfig, reg prometheus.Re
 		return nil, fmt.Errorf("prefetch %d is not allowed; allowed: 1 and more", cfg.Prefetch)
 	}
 	return &Subscription{
-		conn:    conn,
-		cfg:     cfg,
-		logger:  service.OrDiscard(logger).With("component", "subscription", "queue", cfg.Queue),
-		metrics: newSubscriptionMetrics(reg, cfg.Queue),
+		conn:       conn,
+		cfg:        cfg,
+		renewAfter: renewAfter,
+		logger:     service.OrDiscard(logger).With("component", "subscription", "queue", cfg.Queue),
+		metrics:    newSubscriptionMetrics(reg, cfg.Queue),
 	}, nil
 }
 
@@ -99,11 +101,15 @@ func (s *Subscription) keep(ctx context.Context, prefetch int, tag string, deliv
 				case <-ctx.Done():
 				}
 			})
+			others.Go(func() { sub.renew(channel, s.renewAfter) })
 			if sub.deliver(ctx, channel, deliver) {
 				return
 			}
 			err = errors.New("the consumer was cancelled")
 			others.Go(func() { sub.retire(ctx) })
+			if sub.ended.Load() {
+				continue
+			}
 		}
 		if session.isClosed() || ctx.Err() != nil {
 			continue
@@ -149,6 +155,8 @@ type subscribed struct {
 	timeout    time.Duration
 	metrics    *subscriptionMetrics
 
+	delivered atomic.Uint64
+	ended     atomic.Bool // by renew, and not by the broker
 	unsettled atomic.Int64
 	idle      chan struct{} // signals that unsettled has come down to zero
 }
@@ -167,6 +175,7 @@ func (s *subscribed) deliver(ctx, channel context.Context, deliver func(context.
 			if !ok {
 				return false
 			}
+			s.delivered.Add(1)
 			s.unsettled.Add(1)
 			s.metrics.unsettled.Inc()
 			d.Acknowledger = &settler{subscribed: s, Acknowledger: d.Acknowledger}

@@ -2,6 +2,7 @@ package rabbitmq_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ type subscription struct {
 	stop, disconnect func()
 }
 
-func subscribe(t *testing.T, url, queue string, prefetch int, deliver func(context.Context, amqp.Delivery)) subscription {
+func subscribe(t *testing.T, url, queue string, prefetch int, deliver func(context.Context, amqp.Delivery), options ...func(*rabbitmq.Subscription)) subscription {
 	t.Helper()
 	reg := prometheus.NewRegistry()
 	conn, err := rabbitmq.NewConnection(connectTo(url), oneQueue(queue, nil), reg, nil)
@@ -57,6 +58,9 @@ func subscribe(t *testing.T, url, queue string, prefetch int, deliver func(conte
 	disconnect := background(t, conn.Run)
 	sub, err := rabbitmq.NewSubscription(conn, rabbitmq.SubscriptionConfig{Queue: queue, Prefetch: prefetch, ConsumerTag: "test"}, reg, nil)
 	require.NoError(t, err)
+	for _, option := range options {
+		option(sub)
+	}
 	stop := background(t, func(ctx context.Context) error { return sub.Run(ctx, deliver) })
 	return subscription{reg: reg, conn: conn, stop: stop, disconnect: disconnect}
 }
@@ -135,6 +139,39 @@ func TestSubscriptionReturnsAfterTheQueueWasDeleted(t *testing.T) {
 	require.NoError(t, before[0].Ack(false), "the old channel stays open for what was handed over")
 	require.InDelta(t, 1, metric(t, sub.reg, "amqp_connects_total"), 0)
 	require.GreaterOrEqual(t, metric(t, sub.reg, "subscription_losses_total"), 1.0)
+}
+
+// TestSubscriptionNoticesThatItWasForgotten has a queue deleted and declared
+// again at once, of which RabbitMQ 3.10 mostly tells no consumer.
+func TestSubscriptionNoticesThatItWasForgotten(t *testing.T) {
+	t.Parallel()
+	url, queue := rabbittest.URL(t), rabbittest.Prefix(t)+".q"
+	deleteAfter(t, url, queue)
+	var in inbox
+	sub := subscribe(t, url, queue, 10, in.put, func(s *rabbitmq.Subscription) { s.RenewAfter(200 * time.Millisecond) })
+	ch := open(t, url)
+	for i := range 3 {
+		id := fmt.Sprint("m", i)
+		send(t, url, queue, id)
+		held := in.take(t, 1)
+		require.Equal(t, id, held[0].MessageId)
+		require.NoError(t, held[0].Ack(false))
+		_, err := ch.QueueDelete(queue, false, false, false)
+		require.NoError(t, err)
+		_, err = ch.QueueDeclare(queue, true, false, false, false, amqp.Table(quorumQueue(queue, nil).Args))
+		require.NoError(t, err)
+	}
+	send(t, url, queue, "last")
+	last := in.take(t, 1)[0]
+	require.Equal(t, "last", last.MessageId)
+
+	before := metric(t, sub.reg, "subscription_losses_total")
+	open := func() bool { return metric(t, sub.reg, "subscription_channels_open") == 1 }
+	require.Never(t, func() bool { return !open() }, time.Second, 10*time.Millisecond, "who has something to settle is not idle")
+	require.NoError(t, last.Ack(false))
+	require.Eventually(t, func() bool { return !open() }, patience, 50*time.Microsecond, "it is renewed")
+	require.Eventually(t, open, patience, time.Millisecond)
+	require.InDelta(t, before, metric(t, sub.reg, "subscription_losses_total"), 0, "a renewal is no loss")
 }
 
 // TestADeliveryIsToldThatItsChannelIsGone loses a consumer, which leaves its
