@@ -51,6 +51,12 @@ bench: deps ## Compare the publisher strategies with a raw client, on a real bro
 	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./internal/rabbitmq/
 	go test -run='^$$' -bench=. -benchmem ./gateway/internal/httpapi/
 
+.PHONY: chaos
+chaos: deps ## Break broker, network, workers and gateways, row by row, and look for lost tasks: ROW=, SEED=, ARGS=--list
+	@$(MAKE) --silent build
+	@CGO_ENABLED=0 go build -buildvcs=auto -trimpath -o $(run)/bin/ ./internal/faults/chaos
+	$(run)/bin/chaos $(ROW) $(if $(SEED),--seed=$(SEED)) $(ARGS)
+
 ##@ Look into it
 
 .PHONY: dlq
