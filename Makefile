@@ -47,9 +47,9 @@ sweep: ## Load both lanes at rising rates and report: QUICK=1, or RPS=, DURATION
 	@deploy/with-stack deploy/sweep
 
 .PHONY: bench
-bench: deps ## Compare the publisher strategies with a raw client, on a real broker (ROUNDS=), and time the gateway alone
-	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./internal/rabbitmq/
-	go test -run='^$$' -bench=. -benchmem ./gateway/internal/httpapi/
+bench: deps ## Compare publisher strategies with a raw client, work with and without results (ROUNDS=), time the gateway alone
+	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./internal/rabbitmq/ ./worker/internal/consumer/
+	go test -run='^$$' -bench=. -benchmem ./gateway/internal/httpapi/ ./gateway/internal/outcomes/
 
 .PHONY: chaos
 chaos: deps ## Break broker, network, workers and gateways, row by row, and look for lost tasks: ROW=, SEED=, ARGS=--list

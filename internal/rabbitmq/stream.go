@@ -175,7 +175,7 @@ func (r *StreamReader) read(ctx context.Context, sub *reading, h StreamHandler) 
 	defer tick.Stop()
 	var last amqp.Delivery
 	for unacked := 0; ; {
-		enough := false
+		var enough bool
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
