@@ -51,7 +51,7 @@ type serveCommand struct {
 	Executor        executor.Model `env:"EXECUTOR" default:"goroutine" help:"How tasks of the async lane run: ${executors}. With goroutine there is one for each, up to CONCURRENCY; with serial they run one at a time, on the delivery loop. Tasks that may have crashed a worker run apart, however this is set."`
 	Concurrency     int            `env:"CONCURRENCY" default:"1000" help:"How many tasks of the async lane run at once, 1 to ${max_concurrency}. Of tasks that may have crashed a worker ${suspects} more run beside them."`
 	SyncConcurrency int            `env:"SYNC_CONCURRENCY" default:"1024" help:"How many tasks of the sync lane run at once, 1 to ${max_concurrency}; more get a 503."`
-	TaskTimeout     time.Duration  `env:"TASK_TIMEOUT" default:"90s" help:"How long one attempt of a task may take, ${min_task_timeout} to ${max_task_timeout}."`
+	TaskTimeout     time.Duration  `env:"TASK_TIMEOUT" default:"90s" help:"How long one attempt of a task may take, ${min_task_timeout} to ${max_task_timeout}. A task may have to wait for two others of that length, and the broker takes it back after 30 minutes."`
 	MaxAttempts     int            `env:"MAX_ATTEMPTS" default:"4" help:"How often a task that fails transiently is run in all, 1 to ${max_attempts}."`
 	DefaultDuration time.Duration  `env:"DEFAULT_DURATION" default:"1s" help:"How long a task works that names no duration, 0s to ${max_duration}."`
 	HTTPActionURL   string         `name:"http-action-url" env:"HTTP_ACTION_URL" placeholder:"URL" help:"Where the action http posts to. Without it the action is refused."`
@@ -64,10 +64,6 @@ const (
 	maxConcurrency = 50_000
 	maxAttempts    = 100
 	minTaskTimeout = time.Millisecond
-	// maxTaskTimeout is less than half of the 30 minutes after which a broker
-	// takes a message back that nobody has answered for: a message may wait for
-	// as long as a task runs before its own task runs.
-	maxTaskTimeout = 14 * time.Minute
 	maxDuration    = task.MaxDurationMS * time.Millisecond
 	// stopMargin and service.MaxShutdownGrace together stay below the 90 s after
 	// which whoever runs the process kills it.
@@ -83,7 +79,7 @@ func bounds() kong.Vars {
 		"suspects":           strconv.Itoa(consumer.Suspects),
 		"max_attempts":       strconv.Itoa(maxAttempts),
 		"min_task_timeout":   minTaskTimeout.String(),
-		"max_task_timeout":   maxTaskTimeout.String(),
+		"max_task_timeout":   consumer.MaxTaskTimeout.String(),
 		"max_duration":       maxDuration.String(),
 		"max_shutdown_grace": service.MaxShutdownGrace.String(),
 	}
@@ -119,7 +115,7 @@ func (c *serveCommand) Validate() error {
 		service.OneOf("EXECUTOR", c.Executor, executor.Models()...),
 		service.Between("CONCURRENCY", c.Concurrency, 1, maxConcurrency),
 		service.Between("SYNC_CONCURRENCY", c.SyncConcurrency, 1, maxConcurrency),
-		service.Between("TASK_TIMEOUT", c.TaskTimeout, minTaskTimeout, maxTaskTimeout),
+		service.Between("TASK_TIMEOUT", c.TaskTimeout, minTaskTimeout, consumer.MaxTaskTimeout),
 		service.Between("MAX_ATTEMPTS", c.MaxAttempts, 1, maxAttempts),
 		service.Between("DEFAULT_DURATION", c.DefaultDuration, 0, maxDuration),
 		action,

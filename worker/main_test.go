@@ -32,6 +32,7 @@ func TestHelpIsTheReference(t *testing.T) {
 		require.Contains(t, strings.ReplaceAll(out, "\n", " "), "($"+variable+")")
 	}
 	require.NotContains(t, out, "${", "a bound that is not filled in")
+	require.Contains(t, strings.Join(strings.Fields(out), " "), "may take, 1ms to 9m0s. A task may have to wait for two others")
 	code, out, _ = runWith(t, "", "--help")
 	require.Zero(t, code)
 	for _, command := range []string{"serve", "health", "dlq ls", "dlq show", "dlq replay", "dlq purge"} {
@@ -50,7 +51,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"too many":          {[]string{"--sync-concurrency", "50001"}, `SYNC_CONCURRENCY: 50001 is not allowed; allowed: 1 to 50000`},
 		"attempts":          {[]string{"--max-attempts=-1"}, `MAX_ATTEMPTS: -1 is not allowed; allowed: 1 to 100`},
 		"no unit":           {[]string{"--task-timeout", "90"}, `--task-timeout: expected duration but got "90"`},
-		"timeout":           {[]string{"--task-timeout", "15m"}, `TASK_TIMEOUT: 15m0s is not allowed; allowed: 1ms to 14m0s`},
+		"timeout":           {[]string{"--task-timeout", "10m"}, `TASK_TIMEOUT: 10m0s is not allowed; allowed: 1ms to 9m0s`},
 		"default duration":  {[]string{"--default-duration", "61s"}, `DEFAULT_DURATION: 1m1s is not allowed; allowed: 0s to 1m0s`},
 		"grace":             {[]string{"--shutdown-grace", "30s"}, `SHUTDOWN_GRACE: 30s is not allowed; allowed: 0s to 25s`},
 		"level":             {[]string{"--log-level", "loud"}, `LOG_LEVEL: "loud" is not allowed; allowed: debug, info, warn, error`},

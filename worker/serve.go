@@ -132,7 +132,7 @@ func (c *serveCommand) newConsumers(
 ) ([]func(context.Context) error, error) {
 	results := consumer.NewResults(b.results, logger)
 	var runs []func(context.Context) error
-	for _, lane := range consumer.Lanes(tasks) {
+	for _, lane := range consumer.Lanes(tasks, c.TaskTimeout) {
 		own := prometheus.WrapRegistererWith(prometheus.Labels{"source": lane.Queue}, reg)
 		subscription, err := rabbitmq.NewSubscription(b.conn, rabbitmq.SubscriptionConfig{
 			Queue: lane.Queue, Prefetch: lane.Prefetch, ConsumerTag: "worker",

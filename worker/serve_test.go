@@ -32,6 +32,7 @@ func TestOnABroker(t *testing.T) {
 		"a task that ends it":     neighboursOfAnExit,
 		"a stuck results stream":  stuckStream,
 		"no results connection":   readyWithoutResults,
+		"depth of a queue":        depthIsFresh,
 		"dlq commands":            dlqCommands,
 		"dlq replay, killed":      replayKilled,
 		"dlq purge, asked for":    purgeAsksForTheCount,
@@ -201,13 +202,33 @@ func killed(t *testing.T, v brokertest.VHost) {
 func awaitEmpty(t *testing.T, v brokertest.VHost) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		out, err := v.Node.Ctl(t.Context(), "list_queues", "--vhost", v.Name, "--no-table-headers", "messages", "name")
-		require.NoError(t, err)
+		held := v.Held(t)
 		for _, queue := range rabbitmq.TaskQueues() {
-			if !strings.Contains(out, "0\t"+queue.Name+"\n") {
+			if n, ok := held[queue.Name]; !ok || n > 0 {
 				return false
 			}
 		}
 		return true
 	}, brokertest.Patience, 200*time.Millisecond)
+}
+
+// depthIsFresh holds what awaitEmpty relies on: a message is counted as soon as
+// it is confirmed, and while a consumer holds it, and in its virtual host alone.
+func depthIsFresh(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	pub, _ := v.Publisher(t, rabbitmq.Tasks())
+	for i, id := range ids("t", 3) {
+		publish(t, pub, id, "")
+		require.Equal(t, i+1, v.Held(t)[task.QueueTasks])
+	}
+	conn, _ := v.Connect(t, rabbitmq.Tasks())
+	ch, err := conn.Channel(t.Context())
+	require.NoError(t, err)
+	d, ok, err := ch.Get(task.QueueTasks, false)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, 3, v.Held(t)[task.QueueTasks])
+	require.NoError(t, d.Ack(false))
+	require.Eventually(t, func() bool { return v.Held(t)[task.QueueTasks] == 2 }, brokertest.Patience, brokertest.Interval)
+	require.Zero(t, v.Held(t)[task.QueueIsolated])
 }

@@ -81,7 +81,7 @@ func (c *contender) burst(b *testing.B, url string, tasks publisher) {
 	reg := prometheus.NewRegistry()
 	conn, err := rabbitmq.NewConnection(benchConnection(url, "consume"), rabbitmq.Tasks(), reg, nil)
 	require.NoError(b, err)
-	lane := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: benchConcurrency})[0]
+	lane := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: benchConcurrency}, time.Minute)[0]
 	sub, err := rabbitmq.NewSubscription(conn, rabbitmq.SubscriptionConfig{
 		Queue: lane.Queue, Prefetch: lane.Prefetch, ConsumerTag: "bench",
 	}, reg, nil)

@@ -4,27 +4,17 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"maps"
-	"math"
-	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
 	"github.com/twinlane/twinlane/internal/task"
-	"github.com/twinlane/twinlane/worker/internal/action"
 	"github.com/twinlane/twinlane/worker/internal/brokertest"
-	"github.com/twinlane/twinlane/worker/internal/executor"
 )
 
 // TestOnABroker is everything that only a real broker can show. Each part has
@@ -39,149 +29,13 @@ func TestOnABroker(t *testing.T) {
 		"unconfirmed settlement": unconfirmedSettlement,
 		"connection lost":        connectionLost,
 		"results stream deleted": resultsStreamDeleted,
+		"stops do not count":     stopsDoNotCount,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			part(t, newWorld(t, brokertest.NewVHost(t, node)))
 		})
 	}
-}
-
-// world is a broker, a target for the http action that notes which tasks were
-// done, and raw access to the queues.
-type world struct {
-	brokertest.VHost
-	target *httptest.Server
-	raw    *amqp.Channel
-	ledger *brokertest.Ledger
-
-	release chan struct{} // closed, it lets tasks go on that have forEver for a wait
-
-	mu   sync.Mutex
-	done map[string]int // by task id
-}
-
-// forEver is the wait of a task that ends when the test says so.
-const forEver = time.Duration(math.MaxInt64)
-
-func newWorld(t *testing.T, v brokertest.VHost) *world {
-	t.Helper()
-	w := &world{VHost: v, release: make(chan struct{}), done: make(map[string]int)}
-	w.target = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		wait, err := io.ReadAll(r.Body)
-		if err != nil {
-			return
-		}
-		if d, err := time.ParseDuration(strings.Trim(string(wait), `"`)); err == nil {
-			timer := time.NewTimer(d)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-			case <-w.release:
-			case <-r.Context().Done():
-				return
-			}
-		}
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.done[r.Header.Get("Idempotency-Key")]++
-	}))
-	t.Cleanup(w.target.Close)
-	conn, _ := v.Connect(t, rabbitmq.Tasks())
-	raw, err := conn.Channel(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, raw.Confirm(false))
-	w.raw, w.ledger = raw, v.Ledger(t)
-	return w
-}
-
-// httpTask is a message whose task is noted as done by its id, after a wait.
-func httpTask(id string, wait time.Duration, extra string) string {
-	return fmt.Sprintf(`{"id":%q,"accepted_at":"2026-01-02T03:04:05Z","action":"http","payload":%q%s}`, id, wait, extra)
-}
-
-// put puts a message straight into the task queue.
-func (w *world) put(t *testing.T, p amqp.Publishing) {
-	t.Helper()
-	p.DeliveryMode = amqp.Persistent
-	confirm, err := w.raw.PublishWithDeferredConfirmWithContext(t.Context(), "", task.QueueTasks, true, false, p)
-	require.NoError(t, err)
-	ok, err := confirm.WaitContext(t.Context())
-	require.NoError(t, err)
-	require.True(t, ok)
-}
-
-func (w *world) doneCounts() map[string]int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return maps.Clone(w.done)
-}
-
-func (w *world) awaitDone(t *testing.T, ids ...string) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		done := w.doneCounts()
-		return !slices.ContainsFunc(ids, func(id string) bool { return done[id] == 0 })
-	}, brokertest.Patience, brokertest.Interval)
-}
-
-func (w *world) depth(t *testing.T, queue string) int {
-	t.Helper()
-	state, err := w.raw.QueueDeclarePassive(queue, true, false, false, false, nil)
-	require.NoError(t, err)
-	return state.Messages
-}
-
-// takeAll waits for n messages and takes everything out of a queue.
-func (w *world) takeAll(t *testing.T, queue string, n int) []amqp.Delivery {
-	t.Helper()
-	require.Eventually(t, func() bool { return w.depth(t, queue) >= n }, brokertest.Patience, brokertest.Interval, "%s", queue)
-	var taken []amqp.Delivery
-	for {
-		d, ok, err := w.raw.Get(queue, true)
-		require.NoError(t, err)
-		if !ok {
-			return taken
-		}
-		taken = append(taken, d)
-	}
-}
-
-type worker struct {
-	*Consumer
-	pubs []*rabbitmq.Publisher
-	stop func() // the consumer, then its connections
-}
-
-func (w *world) startWorker(t *testing.T, concurrency int, timeout time.Duration) worker {
-	t.Helper()
-	reg := prometheus.NewRegistry()
-	lane := laneOf(t, options{model: executor.ModelGoroutine, concurrency: concurrency})
-	conn, stopConn := w.Connect(t, rabbitmq.Tasks())
-	tasks, stopTasks := w.Publisher(t, rabbitmq.Tasks())
-	results, stopResults := w.Publisher(t, rabbitmq.Tasks())
-	sub, err := rabbitmq.NewSubscription(conn, rabbitmq.SubscriptionConfig{
-		Queue: lane.Queue, Prefetch: lane.Prefetch, ConsumerTag: "test",
-	}, reg, nil)
-	require.NoError(t, err)
-	exec, err := executor.New(lane.Executor, reg, nil)
-	require.NoError(t, err)
-	runner := action.NewRunner(action.Config{
-		Timeout: timeout, HTTPURL: w.target.URL, FaultInjection: true,
-		Exit: func(int) { t.Error("the process was told to exit") },
-	}, reg, nil)
-	cfg := Config{Lane: lane, MaxAttempts: 2, TaskTimeout: timeout, Grace: brokertest.Patience}
-	c := New(cfg, sub, tasks, NewResults(results, nil), exec, runner, reg, nil)
-	stopConsumer := brokertest.Run(t, c.Run)
-	stop := func() {
-		stopConsumer()
-		stopResults()
-		stopTasks()
-		stopConn()
-		runner.Close()
-	}
-	t.Cleanup(stop)
-	return worker{c, []*rabbitmq.Publisher{tasks, results}, stop}
 }
 
 // foreignMessages mixes everything that is no task, and every way for a task
@@ -341,8 +195,10 @@ func connectionLost(t *testing.T, w *world) {
 	require.Eventually(t, func() bool { return value(worker.metrics.first) == 1 }, brokertest.Patience, brokertest.Interval)
 	w.Ctl(t, "close_all_connections", "closed by the test")
 	require.Eventually(t, func() bool { return value(worker.metrics.again) == 1 }, brokertest.Patience, brokertest.Interval)
-	for _, pub := range worker.pubs {
-		require.Eventually(t, func() bool { return pub.Ready() == nil }, brokertest.Patience, brokertest.Interval)
+	for _, pub := range worker.pubs { // Ready may not have noticed yet
+		require.Eventually(t, func() bool {
+			return pub.Publish(t.Context(), rabbitmq.MarkerMessage("probe", time.Now())) == nil
+		}, brokertest.Patience, brokertest.Interval)
 	}
 	close(w.release)
 
@@ -377,4 +233,26 @@ func resultsStreamDeleted(t *testing.T, w *world) {
 	require.Zero(t, value(worker.metrics.resultsLost))
 	worker.stop()
 	require.Zero(t, w.depth(t, task.QueueTasks))
+}
+
+// stopsDoNotCount stops a worker over the same suspect more often than the
+// limit of any queue allows, at work and while it waits: it is still where it
+// was, and nothing has been counted against it.
+func stopsDoNotCount(t *testing.T, w *world) {
+	t.Helper()
+	for _, queue := range []string{task.QueueIsolated, task.QueueSuspect} {
+		w.putInto(t, queue, amqp.Publishing{Body: []byte(httpTask("t-1", forEver, ""))})
+		for range 5 {
+			worker := w.startLane(t, options{queue: queue, timeout: brokertest.Patience})
+			require.Eventually(t, func() bool { return value(worker.metrics.first) == 1 }, brokertest.Patience, brokertest.Interval)
+			require.Zero(t, value(worker.metrics.again))
+			worker.stop()
+			require.Equal(t, 1, value(worker.metrics.settlements[settlementReturned]))
+		}
+		left := w.takeAll(t, queue, 1)
+		require.Len(t, left, 1)
+		require.Zero(t, deliveryCount(left[0]))
+	}
+	require.Empty(t, w.doneCounts())
+	require.Zero(t, w.depth(t, task.QueueDeadLetter))
 }

@@ -172,12 +172,29 @@ func (c *Consumer) take(fetch, work context.Context, d amqp.Delivery) {
 		return
 	}
 	if err := c.submit(fetch, work, d); err != nil { // the process is stopping or the channel gone, and the task has not started
-		c.giveBack(d)
+		c.giveBack(fetch, d)
 	}
 }
 
+// submit hands a task to the executor, which must not run it before there is
+// room. A task of the first lane waits for that here, on the delivery loop: what
+// is in the executor is then under way. Suspects wait inside the executor, which
+// has a place for each delivery that is held, so that all of them wait at once:
+// one after the other on the loop, there could be an isolated task before each,
+// and the broker would not wait as long as that.
 func (c *Consumer) submit(fetch, work context.Context, d amqp.Delivery) error {
-	leave, err := c.cfg.Lane.room.enter(fetch, c.cfg.Lane.Queue, d)
+	if c.cfg.Lane.Queue != task.QueueTasks {
+		return c.executor.Submit(fetch, executor.Task{Run: func() {
+			leave, err := c.enter(fetch, d)
+			if err != nil {
+				c.giveBack(fetch, d)
+				return
+			}
+			defer leave()
+			c.process(fetch, work, d)
+		}})
+	}
+	leave, err := c.enter(fetch, d)
 	if err != nil {
 		return err
 	}
@@ -189,6 +206,17 @@ func (c *Consumer) submit(fetch, work context.Context, d amqp.Delivery) error {
 		leave()
 	}
 	return err
+}
+
+// enter waits for room, and returns what gives it back.
+func (c *Consumer) enter(fetch context.Context, d amqp.Delivery) (leave func(), err error) {
+	stay, err := c.cfg.Lane.room.enter(fetch, c.cfg.Lane.Queue, d)
+	if stay.crowded {
+		c.metrics.crowded.Inc()
+		c.logger.Warn("running an isolated task beside others, which did not end in time",
+			"task_id", d.MessageId, "waited", pauseWithin.String())
+	}
+	return stay.leave, err
 }
 
 // process runs one task and settles its delivery. It runs where the executor
@@ -215,7 +243,7 @@ func (c *Consumer) process(fetch, work context.Context, d amqp.Delivery) {
 // and the work: what is done must not be lost for a stop.
 func (c *Consumer) answer(fetch context.Context, a answer) {
 	if a.settlement == settlementRequeued {
-		c.giveBack(a.Delivery)
+		c.giveBack(fetch, a.Delivery)
 		return
 	}
 	if a.result != nil && c.settler.results.areLost() {

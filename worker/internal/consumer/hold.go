@@ -11,6 +11,10 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
+// MaxTaskTimeout is the longest timeout of a task with which a result can be
+// insisted on before the broker's patience ends: see insistFor.
+const MaxTaskTimeout = 9 * time.Minute
+
 const (
 	// insistAtMost bounds how long a settlement is published again and again.
 	insistAtMost = 15 * time.Minute
@@ -21,15 +25,21 @@ const (
 	// hour a broker closes the channel, and has every delivery on it back.
 	answerWithin = 29 * time.Minute
 
+	// returnWithin bounds how long a return waits for its confirm. It leaves some of
+	// RequeueTime to the requeueing that takes its place.
+	returnWithin = 2 * time.Second
+
 	minPause = time.Second
 	maxPause = 30 * time.Second
 )
 
 // insistFor is how long to insist on a settlement where a task may run for
-// timeout: before, its delivery may have waited that long for its place, and
-// has run that long.
+// timeout. Before, its delivery may have waited for a task that was running,
+// then for an isolated one that had the worker pause, which it waits for itself,
+// and then its own task has run.
 func insistFor(timeout time.Duration) time.Duration {
-	return max(min(insistAtMost, answerWithin-2*timeout), 0)
+	unanswered := (timeout + overdue) + pauseWithin + (timeout + overdue) + timeout
+	return max(min(insistAtMost, answerWithin-unanswered), 0)
 }
 
 // nextPause doubles a pause, up to a bound.
@@ -98,7 +108,7 @@ func (c *Consumer) insist(fetch context.Context, a answer, err error) {
 			c.settler.settleWithoutResult(context.WithoutCancel(fetch), &a, err)
 		default:
 			c.logger.Warn("settlement given up, the task will run again", "task_id", a.id, "settlement", string(a.settlement), "err", err)
-			c.giveBack(a.Delivery)
+			c.giveBack(fetch, a.Delivery)
 		}
 	})
 }
@@ -113,7 +123,8 @@ func (c *Consumer) repeat(ctx context.Context, a *answer, err error, goOn func()
 }
 
 // giveBackLater requeues a delivery after a pause that grows with each return,
-// so that what went wrong does not exhaust the delivery limit at once.
+// so that what went wrong does not exhaust the delivery limit at once. It counts
+// as come back in every lane, or it could go wrong for ever.
 func (c *Consumer) giveBackLater(fetch context.Context, d amqp.Delivery) {
 	pause := minPause
 	for range deliveryCount(d) {
@@ -121,22 +132,42 @@ func (c *Consumer) giveBackLater(fetch context.Context, d amqp.Delivery) {
 	}
 	c.held.start(func() {
 		passed(fetch, pause)
-		c.giveBack(d)
+		c.awaitSource()
+		c.settler.requeue(d)
 	})
 }
 
-// giveBack requeues a delivery. On a stop it waits for the source to have ended
-// its consumers: the broker could deliver the message to this worker once more
-// before, and each time counts against the delivery limit.
-func (c *Consumer) giveBack(d amqp.Delivery) {
+// giveBack returns a delivery that is nobody's fault: it requeues it, or
+// publishes it anew where its lane says so. What cannot be published in time is
+// requeued as well. So is what is to move on, which needs its count for that,
+// and what has lost its channel, for the broker has that back already.
+func (c *Consumer) giveBack(fetch context.Context, d amqp.Delivery) {
 	c.held.start(func() {
-		select {
-		case <-c.stopping:
-			<-c.fetched
-		default:
+		lost := !c.awaitSource() && fetch.Err() != nil
+		if lost || !c.cfg.Lane.ReturnAnew || c.cfg.Lane.outgrown(d) {
+			c.settler.requeue(d)
+			return
 		}
-		c.settler.requeue(d)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(fetch), returnWithin)
+		defer cancel()
+		if err := c.settler.returnAnew(ctx, c.cfg.Lane.Queue, d); err != nil {
+			c.logger.Warn("return not confirmed, requeueing, which counts against the delivery limit", "task_id", d.MessageId, "err", err)
+			c.settler.requeue(d)
+		}
 	})
+}
+
+// awaitSource waits, on a stop, for the source to have ended its consumers: the
+// broker could deliver to this worker once more what is given back before. It
+// returns whether there is a stop.
+func (c *Consumer) awaitSource() (stopping bool) {
+	select {
+	case <-c.stopping:
+		<-c.fetched
+		return true
+	default:
+		return false
+	}
 }
 
 // passed waits. It returns false, at once, where ctx ends before.

@@ -165,9 +165,9 @@ func TestWhatIsConfirmedIsNotPublishedAgain(t *testing.T) {
 func TestASettlementIsGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	for timeout, want := range map[time.Duration]time.Duration{
-		time.Minute:      insistAtMost,
-		14 * time.Minute: time.Minute,
-		time.Hour:        0,
+		time.Minute:    insistAtMost,
+		MaxTaskTimeout: 90 * time.Second,
+		time.Hour:      0,
 	} {
 		for name, kind := range kinds() {
 			if name == "completed" {

@@ -1,6 +1,8 @@
 package consumer
 
 import (
+	"time"
+
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/twinlane/twinlane/internal/task"
@@ -18,6 +20,9 @@ type Lane struct {
 	// MoveTo before its task runs; zero lets none move.
 	MoveFrom int
 	MoveTo   string
+	// ReturnAnew has what is given back on purpose published to the queue anew, so
+	// that it does not count as come back.
+	ReturnAnew bool
 
 	room *room // that it shares with the other lanes of its worker
 }
@@ -29,27 +34,32 @@ const few = 32
 // the lanes for suspects together.
 const Suspects = few + 1
 
-// Lanes are the lanes of a worker that runs tasks as configured.
+// Lanes are the lanes of a worker that runs tasks as configured, each attempt for
+// no longer than timeout.
 //
 // A task that ends the process takes all others down that were delivered with
 // it, and all of them come back together: nothing tells the culprit from its
 // neighbours. So what has come back too often runs among few, and what comes
-// back from there runs apart from all other suspects: see room. Only there a
-// crash has one culprit for certain, and the delivery limit of that queue, at
-// which the broker dead-letters, is reached by it and by nobody else. Its
-// neighbours are late and not lost.
+// back from there runs apart from all other suspects: see room. What ends the
+// process then is most likely the isolated task, and after a few times the
+// broker dead-letters it at the delivery limit of that queue. It is not for
+// certain: tasks of the sync lane, and those of the first lane until the last
+// tries, are in the same process, and a kill from outside needs none of them.
+// But an innocent task has to meet such a crash at each of its tries to be given
+// up, where a culprit meets itself. Its neighbours are late and not lost.
 //
 // A message counts as come back when the process that held it has crashed,
 // when the connection was lost, and, before RabbitMQ 4.3, when it was requeued.
-// A count starts anew in each queue.
-func Lanes(tasks executor.Config) []Lane {
+// A count starts anew in each queue, and with each message that is published,
+// which is why a lane of suspects returns tasks on a stop by publishing them.
+func Lanes(tasks executor.Config, timeout time.Duration) []Lane {
 	amongFew := executor.Config{Model: executor.ModelGoroutine, Concurrency: few}
 	alone := executor.Config{Model: executor.ModelSerial, Concurrency: 1}
-	room := newRoom(tasks)
+	room := newRoom(tasks, timeout)
 	return []Lane{
 		{Queue: task.QueueTasks, Executor: tasks, Prefetch: prefetch(tasks.Parallelism()), MoveFrom: 3, MoveTo: task.QueueSuspect, room: room},
-		{Queue: task.QueueSuspect, Executor: amongFew, Prefetch: few, MoveFrom: 1, MoveTo: task.QueueIsolated, room: room},
-		{Queue: task.QueueIsolated, Executor: alone, Prefetch: 1, room: room},
+		{Queue: task.QueueSuspect, Executor: amongFew, Prefetch: few, MoveFrom: 1, MoveTo: task.QueueIsolated, ReturnAnew: true, room: room},
+		{Queue: task.QueueIsolated, Executor: alone, Prefetch: 1, ReturnAnew: true, room: room},
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 func TestLanes(t *testing.T) {
 	t.Parallel()
 	tasks := executor.Config{Model: executor.ModelGoroutine, Concurrency: 1000}
-	lanes := Lanes(tasks)
+	lanes := Lanes(tasks, time.Minute)
 	queues := rabbitmq.TaskQueues()
 	require.Len(t, lanes, len(queues))
 	held := 0
@@ -28,6 +28,10 @@ func TestLanes(t *testing.T) {
 		require.Equal(t, queues[i].Name, lane.Queue)
 		require.NoError(t, lane.Executor.Validate())
 		require.GreaterOrEqual(t, lane.Prefetch, lane.Executor.Parallelism())
+		require.Equal(t, i > 0, lane.ReturnAnew)
+		if i > 0 {
+			require.Equal(t, lane.Prefetch, lane.Executor.Parallelism(), "or some would wait one after the other")
+		}
 		held += lane.Prefetch
 		if i == len(lanes)-1 {
 			require.Zero(t, lane.MoveFrom)
@@ -48,7 +52,7 @@ func TestLanes(t *testing.T) {
 func TestPrefetchIsATenthMore(t *testing.T) {
 	t.Parallel()
 	for parallelism, want := range map[int]int{1: 2, 10: 11, 11: 13, 1000: 1100} {
-		lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: parallelism})
+		lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: parallelism}, time.Minute)
 		require.Equal(t, want, lanes[0].Prefetch, "%d", parallelism)
 	}
 	require.Zero(t, Parallelism(0))

@@ -18,12 +18,13 @@ const (
 	settlementRetried   settlement = "retried"   // acked, the task waits in a retry step
 	settlementDead      settlement = "dead"      // acked, the task is in the DLQ
 	settlementMoved     settlement = "moved"     // acked, the task is in the queue of the next lane
+	settlementReturned  settlement = "returned"  // acked, the task is in its queue anew
 	settlementRequeued  settlement = "requeued"  // nacked, the broker delivers it again
 )
 
 // settlements lists every settlement.
 func settlements() []settlement {
-	return []settlement{settlementCompleted, settlementRetried, settlementDead, settlementMoved, settlementRequeued}
+	return []settlement{settlementCompleted, settlementRetried, settlementDead, settlementMoved, settlementReturned, settlementRequeued}
 }
 
 // holdCause is why a delivery is held back, as a label.
@@ -45,6 +46,7 @@ type metrics struct {
 	ackErrors    map[settlement]prometheus.Counter
 	resultsLost  prometheus.Counter
 	unconfirmed  prometheus.Counter
+	crowded      prometheus.Counter
 	panics       prometheus.Counter
 }
 
@@ -93,7 +95,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		unconfirmed: f.NewCounter(prometheus.CounterOpts{
 			Name: "unconfirmed_settlements_total",
-			Help: "Publishes of a settlement that the broker did not confirm. Each is repeated while the delivery is held, but for results while they are being lost.",
+			Help: "Publishes of a settlement that the broker did not confirm. Each is repeated while the delivery is held, but for results while they are being lost, and for tasks that are given back.",
+		}),
+		crowded: f.NewCounter(prometheus.CounterOpts{
+			Name: "isolated_crowded_total",
+			Help: "Isolated tasks that ran beside others because the worker did not pause for them in time, as for a task that ignores its deadline.",
 		}),
 		panics: f.NewCounter(prometheus.CounterOpts{
 			Name: "settlement_panics_total",

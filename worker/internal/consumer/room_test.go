@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,7 @@ func TestSuspectsWaitForMoves(t *testing.T) {
 		t.Run(queue, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: 4})
+				lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: 4}, time.Minute)
 				all := newBench(t, options{lanes: lanes})
 				suspects := newBench(t, options{lanes: lanes, queue: queue})
 				stuck := make(chan struct{})
@@ -56,7 +57,7 @@ func TestSuspectsWaitForMoves(t *testing.T) {
 				suspects.deliver(taskBody(5, 0, ""), nil)
 				synctest.Wait()
 				suspects.stopAndWait(t)
-				require.Equal(t, fmt.Sprintf("requeue %d", 2), suspects.journal.last(), "a stop does not wait for it")
+				require.Contains(t, suspects.journal.all(), "publish t-5 to "+queue, "a stop does not wait for it")
 				all.stopAndWait(t)
 			})
 		})
@@ -68,13 +69,13 @@ type workerBench struct {
 	tasks, suspects, isolated *bench
 }
 
-func newWorkerBench(t *testing.T) workerBench {
+func newWorkerBench(t *testing.T, concurrency int, timeout time.Duration) workerBench {
 	t.Helper()
-	lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: 4})
+	lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: concurrency}, timeout)
 	return workerBench{
-		tasks:    newBench(t, options{lanes: lanes}),
-		suspects: newBench(t, options{lanes: lanes, queue: task.QueueSuspect}),
-		isolated: newBench(t, options{lanes: lanes, queue: task.QueueIsolated}),
+		tasks:    newBench(t, options{lanes: lanes, timeout: timeout}),
+		suspects: newBench(t, options{lanes: lanes, timeout: timeout, queue: task.QueueSuspect}),
+		isolated: newBench(t, options{lanes: lanes, timeout: timeout, queue: task.QueueIsolated}),
 	}
 }
 
@@ -93,7 +94,7 @@ func TestAnIsolatedTaskRunsApart(t *testing.T) {
 		t.Run(fmt.Sprint(count), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorkerBench(t)
+				w := newWorkerBench(t, 4, time.Minute)
 				w.tasks.deliver(taskBody(1, time.Second, ""), nil)
 				w.suspects.deliver(taskBody(2, 2*time.Second, ""), nil)
 				synctest.Wait()
@@ -131,7 +132,7 @@ func TestAWorkerBeginsWithAnIsolatedTask(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				const takes = 5 * time.Second
-				lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: 4})
+				lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: 4}, time.Minute)
 				isolated := newBench(t, options{lanes: lanes, queue: task.QueueIsolated})
 				isolated.deliver(taskBody(1, takes, ""), nil)
 				synctest.Wait()
@@ -159,7 +160,7 @@ func TestIsolatedTasksHaveAHeadStart(t *testing.T) {
 			task.QueueTasks: headStart, task.QueueSuspect: headStart, task.QueueIsolated: 0,
 		} {
 			start := time.Now()
-			newRoom(executor.Config{Model: executor.ModelSerial}).begin(t.Context(), queue)
+			newRoom(executor.Config{Model: executor.ModelSerial}, time.Minute).begin(t.Context(), queue)
 			require.Equal(t, want, time.Since(start), queue)
 		}
 	})
@@ -173,7 +174,7 @@ func TestAStopDoesNotWaitForRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorkerBench(t)
+				w := newWorkerBench(t, 4, time.Minute)
 				w.tasks.deliver(taskBody(1, grace/2, ""), nil)
 				for range suspects {
 					w.suspects.deliver(taskBody(2, grace/2, ""), nil)
@@ -184,7 +185,7 @@ func TestAStopDoesNotWaitForRoom(t *testing.T) {
 				suspect := w.suspects.deliver(taskBody(4, time.Second, ""), nil)
 				synctest.Wait()
 				w.isolated.stopAndWait(t)
-				require.Equal(t, []string{fmt.Sprintf("requeue %d", isolated)}, w.isolated.journal.all())
+				require.Equal(t, []string{"publish t-3 to " + task.QueueIsolated, fmt.Sprintf("ack %d", isolated)}, w.isolated.journal.all())
 				sleep(time.Second)
 				synctest.Wait()
 				require.Equal(t, []string{"result t-4 completed", fmt.Sprintf("ack %d", suspect)}, w.suspects.journal.all(), "what it held is free again")
@@ -198,11 +199,89 @@ func TestAStopDoesNotWaitForRoom(t *testing.T) {
 	}
 }
 
+// TestATaskThatNeverEndsHoldsUpNoLane has one ignore its deadline: what comes
+// to its lane is held up for a moment and no more, and the isolated task that
+// has to be alone runs beside it.
+func TestATaskThatNeverEndsHoldsUpNoLane(t *testing.T) {
+	t.Parallel()
+	const timeout = time.Minute
+	for name, tt := range map[string]struct {
+		in      func(w workerBench) *bench
+		within  time.Duration
+		crowded int
+	}{
+		"a task":        {func(w workerBench) *bench { return w.tasks }, pauseWithin, 1},
+		"a suspect":     {func(w workerBench) *bench { return w.suspects }, timeout + overdue, 0},
+		"isolated once": {func(w workerBench) *bench { return w.isolated }, timeout + overdue, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorkerBench(t, 4, timeout)
+				stuck := make(chan struct{})
+				in := tt.in(w)
+				in.publisher.fails = func(m rabbitmq.Message) error {
+					if m.ID == "property-id" {
+						<-stuck
+					}
+					return nil
+				}
+				in.deliver("no task", amqp.Table{"x-delivery-count": int64(0)})
+				synctest.Wait()
+				if in != w.isolated {
+					w.isolated.deliver(taskBody(1, 0, ""), suspicious())
+					synctest.Wait()
+				}
+				w.tasks.deliver(taskBody(2, 0, ""), nil)
+				w.suspects.deliver(taskBody(3, 0, ""), nil)
+				sleep(tt.within - time.Millisecond)
+				synctest.Wait()
+				require.NotContains(t, w.isolated.journal.all(), "result t-1 completed")
+				require.NotContains(t, w.suspects.journal.all(), "result t-3 completed")
+				sleep(2 * time.Millisecond)
+				synctest.Wait()
+				require.Contains(t, w.tasks.journal.all(), "result t-2 completed")
+				require.Contains(t, w.suspects.journal.all(), "result t-3 completed")
+				if in != w.isolated {
+					require.Contains(t, w.isolated.journal.all(), "result t-1 completed")
+				}
+				require.Equal(t, tt.crowded, value(w.isolated.metrics.crowded))
+				require.Equal(t, tt.crowded, strings.Count(w.isolated.logged.String(), "beside others"))
+				close(stuck)
+				w.stop(t)
+			})
+		})
+	}
+}
+
+// TestThePauseForAnIsolatedTaskEnds has that task itself ignore its deadline.
+func TestThePauseForAnIsolatedTaskEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorkerBench(t, 4, time.Minute)
+		stuck := make(chan struct{})
+		w.isolated.publisher.fails = func(rabbitmq.Message) error {
+			<-stuck
+			return nil
+		}
+		w.isolated.deliver("no task", suspicious())
+		synctest.Wait()
+		w.tasks.deliver(taskBody(2, 0, ""), nil)
+		sleep(time.Minute + overdue - time.Millisecond)
+		require.Empty(t, w.tasks.journal.all())
+		sleep(2 * time.Millisecond)
+		synctest.Wait()
+		require.Contains(t, w.tasks.journal.all(), "result t-2 completed")
+		close(stuck)
+		w.stop(t)
+	})
+}
+
 // TestARefusedTaskTakesNoRoom has the executor refuse what had its place.
 func TestARefusedTaskTakesNoRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorkerBench(t)
+		w := newWorkerBench(t, 4, time.Minute)
 		b := w.tasks
 		b.executor.Drain(t.Context())
 		err := b.submit(t.Context(), t.Context(), amqp.Delivery{})

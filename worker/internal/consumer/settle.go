@@ -27,6 +27,7 @@ import (
 //	undecodable                         the DLQ, reason undecodable   dead              acked
 //	came back too often for its lane    the next lane                 -                 acked
 //	interrupted by a stop               -                             -                 requeued
+//	the same, in a lane of suspects     its queue, anew               -                 acked
 //
 // What is published is published before the ack, from left to right, each with
 // confirm and under the same id: a crash in between makes a duplicate, never a
@@ -35,7 +36,9 @@ import (
 // are confirmed already: see Consumer.insist. Only where the worker stops
 // meanwhile, or the broker would wait no longer, is the delivery requeued. One
 // of which nothing but the result is missing is acked without it, once it has
-// been insisted on for a minute, or at once while results are lost anyway.
+// been insisted on for a minute, or at once while results are lost anyway. A
+// return is not repeated: where it is not confirmed in time, the delivery is
+// requeued.
 //
 // Results have a publisher of their own, and the DLQ is published to directly:
 // the exchange through which the broker itself dead-letters leads to the stream
@@ -102,6 +105,18 @@ func (s *settler) retry(r received, cause error) answer {
 func (s *settler) move(r received) answer {
 	m := rabbitmq.TaskMessage("", s.moveTo, r.id, r.headers, r.Body, time.Now())
 	return answer{received: r, settlement: settlementMoved, message: &m}
+}
+
+// returnAnew moves a task as it is to the end of its own queue, where nothing
+// counts against it. It returns an error for one that is still to be answered,
+// as what is no task always is.
+func (s *settler) returnAnew(ctx context.Context, queue string, d amqp.Delivery) error {
+	r, err := receive(d)
+	if err != nil {
+		return err
+	}
+	m := rabbitmq.TaskMessage("", queue, r.id, r.headers, r.Body, time.Now())
+	return s.settle(ctx, &answer{received: r, settlement: settlementReturned, message: &m})
 }
 
 // bury moves the task to the DLQ, its body byte for byte. The headers are made
@@ -187,6 +202,8 @@ func (s *settler) published(ctx context.Context, a *answer) {
 		s.logger.DebugContext(ctx, "task will be retried", "task_id", a.id, "to", to, "attempt", a.headers.Attempt, "err", a.cause)
 	case settlementMoved:
 		s.logger.WarnContext(ctx, "task came back too often, moved", "task_id", a.id, "to", to, "deliveries", deliveryCount(a.Delivery))
+	case settlementReturned:
+		s.logger.DebugContext(ctx, "task returned to its queue", "task_id", a.id)
 	default:
 		s.metrics.dead[a.reason].Inc()
 		s.logDeath(ctx, a)
