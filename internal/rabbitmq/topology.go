@@ -82,11 +82,10 @@ const (
 )
 
 // Tasks is the topology of the task queues, the retry steps, the DLQ and the
-// results stream, the same for RabbitMQ 3.10 to 4.x. What a worker or the
-// broker itself gives up goes through one exchange to the DLQ, and to the
-// stream, so that a death that no worker lived to report is seen there too. A
-// limit on the length of a queue belongs into a policy, which can be changed
-// while the system runs.
+// results stream, the same for RabbitMQ 3.10 to 4.x. What the broker itself
+// gives up goes through an exchange to the DLQ, and to the stream, so that a
+// death that no worker lived to report is seen there too. A limit on the length
+// of a queue belongs into a policy, which can be changed while the system runs.
 func Tasks() Topology {
 	t := Topology{
 		Exchanges: []Exchange{{Name: task.ExchangeDead, Kind: amqp.ExchangeFanout}},
