@@ -32,7 +32,7 @@ type config struct {
 	SyncMaxInFlight int           `env:"SYNC_MAX_IN_FLIGHT" default:"1024" group:"Sync lane" placeholder:"N" help:"Calls to the worker in flight, 1 to ${max_sync_in_flight}; one more is answered with 503. Default ${default}."`
 	SyncTimeout     time.Duration `env:"SYNC_TIMEOUT" default:"65s" group:"Sync lane" placeholder:"DURATION" help:"Longest call to the worker, 100ms to 10m. Default ${default}."`
 
-	AsyncMaxInFlight      int           `env:"ASYNC_MAX_IN_FLIGHT" default:"1024" group:"Async lane" placeholder:"N" help:"Requests that are being taken in, 1 to ${max_async_in_flight}; one more is answered with 429. Default ${default}."`
+	AsyncMaxInFlight      int           `env:"ASYNC_MAX_IN_FLIGHT" default:"1024" group:"Async lane" placeholder:"N" help:"Tasks that are being published, 1 to ${max_async_in_flight}; one more is answered with 429. Default ${default}."`
 	AMQPURL               string        `name:"amqp-url" env:"AMQP_URL" default:"amqp://twinlane:twinlane@127.0.0.1:5672/" group:"Async lane" placeholder:"URL,..." help:"Brokers, tried in turn. Default ${default}."`
 	PublishStrategy       string        `env:"PUBLISH_STRATEGY" default:"pooled" group:"Async lane" placeholder:"NAME" help:"How publishes share AMQP channels: pooled, exclusive, shared or per_request. Default ${default}; the others are there to be compared with it."`
 	PublishConnections    int           `env:"PUBLISH_CONNECTIONS" default:"1" group:"Async lane" placeholder:"N" help:"Connections to publish on, 1 to ${max_connections}. Default ${default}."`

@@ -81,7 +81,7 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 		Worker:           worker,
 		IDs:              ids,
 		Outcomes:         results.index,
-		CaughtUp:         results.follower.Ready,
+		CaughtUp:         results.follower.Known,
 		FaultInjection:   cfg.FaultInjection,
 		MaxBodyBytes:     cfg.MaxBodyBytes,
 		AsyncMaxInFlight: cfg.AsyncMaxInFlight,

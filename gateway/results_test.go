@@ -204,6 +204,36 @@ func TestWaitIsAnswered(t *testing.T) {
 	require.Equal(t, "/v1/tasks/"+id, again.header.Get("Location"))
 }
 
+// TestKeyThatAnotherGatewayKnowsFirst asks a gateway for the task of a key that
+// nobody has used so far: it says so, and what comes of the task is told to who
+// waits for it, though another gateway takes the task in.
+func TestKeyThatAnotherGatewayKnowsFirst(t *testing.T) {
+	t.Parallel()
+	one, two, worker := startFollowing(t), startFollowing(t), startWriter(t)
+	key := uuid.NewString()
+	id := keyedID(t, key)
+	unknown := two.get(t, two.api+"/v1/tasks/"+id)
+	require.Equal(t, http.StatusNotFound, unknown.status, "%s", unknown.body)
+	require.Equal(t, "urn:twinlane:problem:unknown-task", unknown.field(t, "type"))
+
+	answers := make(chan answer, 1)
+	go func() {
+		a, err := tryGet(t.Context(), two.api+"/v1/tasks/"+id, "Prefer", "wait=30")
+		if err != nil {
+			t.Error(err)
+		}
+		answers <- a
+	}()
+	two.awaitWaiting(t, 1)
+	require.Equal(t, http.StatusAccepted, one.post(t, "/v1/async", smallest, "Idempotency-Key", key).status)
+	two.awaitStatus(t, id, task.StatusAccepted)
+	worker.finish(t, task.Result{ID: id, Status: task.StatusCompleted})
+	a := <-answers
+	require.Equal(t, http.StatusOK, a.status, "%s", a.body)
+	require.Equal(t, "completed", a.field(t, "status"))
+	require.Equal(t, "wait=30", a.header.Get("Preference-Applied"))
+}
+
 func (g *gateway) awaitWaiting(t *testing.T, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return g.metric(t, "gateway_http_waits_in_flight", nil) == n }, patience, time.Millisecond, "%s", g.log)

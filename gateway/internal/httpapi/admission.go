@@ -7,10 +7,10 @@ import (
 	"github.com/twinlane/twinlane/internal/task"
 )
 
-// The ways in which a request is refused before anything of its body is read.
+// The ways in which a request is refused for want of room.
 var (
 	errBodiesFull = errors.New("too many bytes of requests in flight")
-	errAsyncFull  = errors.New("too many requests of the async lane in flight")
+	errAsyncFull  = errors.New("too many tasks of the async lane in flight")
 )
 
 // admitBody lets a request in while the bodies of all that are in flight fit
@@ -25,22 +25,16 @@ func (a *api) admitBody(r *http.Request) (leave func(), err error) {
 	return func() { a.bodies.Release(size) }, nil
 }
 
-// admitAsync lets a request of the async lane in while fewer of them than
-// allowed are being taken in. One more is refused at once: to let it queue for
-// its publish would make all others slower.
-func (a *api) admitAsync(r *http.Request) (leave func(), err error) {
+// admitTask lets a task of the async lane in while fewer of them than allowed
+// are being published. One more is refused at once: to let it queue for its
+// publish would make all others slower. It is asked for a request that has been
+// read, so that no slow client takes a place. The caller calls leave when the
+// task is confirmed.
+func (a *api) admitTask() (leave func(), err error) {
 	if !a.taking.TryAcquire(1) {
 		return nil, errAsyncFull
 	}
-	leaveBody, err := a.admitBody(r)
-	if err != nil {
-		a.taking.Release(1)
-		return nil, err
-	}
-	return func() {
-		leaveBody()
-		a.taking.Release(1)
-	}, nil
+	return func() { a.taking.Release(1) }, nil
 }
 
 // bodySize is how many bytes of the body will be read at most.

@@ -1,6 +1,9 @@
 package httpapi
 
 import (
+	"context"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -51,31 +54,101 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", large).status)
 }
 
-// One request of the async lane too many is refused at once, before it is read,
-// and the other lane goes on.
+// blocked is a publisher that takes messages and does not confirm them before
+// its test ends.
+type blocked struct {
+	entered chan string // the type of each
+	release chan struct{}
+}
+
+func newBlocked() blocked {
+	return blocked{entered: make(chan string, 100), release: make(chan struct{})}
+}
+
+// startBlocked serves cfg and returns what has the publisher confirm everything,
+// which is done before the server is closed: a request that should have been
+// refused would keep it.
+func startBlocked(t *testing.T, cfg Config, b blocked) (api *testAPI, release func()) {
+	t.Helper()
+	api = start(t, cfg)
+	release = sync.OnceFunc(func() { close(b.release) })
+	t.Cleanup(release)
+	return api, release
+}
+
+// awaitEntered returns the type of the next message that is published.
+func (b blocked) awaitEntered(t *testing.T) string {
+	t.Helper()
+	select {
+	case kind := <-b.entered:
+		return kind
+	case <-time.After(10 * time.Second):
+		require.Fail(t, "nothing is published")
+		return ""
+	}
+}
+
+func (b blocked) Publish(_ context.Context, m rabbitmq.Message) error {
+	b.entered <- m.Type
+	<-b.release
+	return nil
+}
+
+// One task of the async lane too many is refused at once, and the other lane
+// goes on.
 func TestAsyncIsBoundedByCount(t *testing.T) {
 	t.Parallel()
-	publisher := &fakePublisher{release: make(chan struct{})}
-	api := start(t, Config{Publisher: publisher, AsyncMaxInFlight: 2})
-	release := sync.OnceFunc(func() { close(publisher.release) })
-	t.Cleanup(release)
-
+	publisher := newBlocked()
+	api, release := startBlocked(t, Config{Publisher: publisher, AsyncMaxInFlight: 2}, publisher)
 	answers := make(chan int, 2)
 	for range 2 {
 		go func() { answers <- api.async(smallest) }()
+		publisher.awaitEntered(t)
 	}
-	require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == 2 }, 10*time.Second, time.Millisecond)
-
-	refused := api.post(t, "/v1/async", "this would be a 400")
+	refused := api.post(t, "/v1/async", smallest)
 	require.Equal(t, http.StatusTooManyRequests, refused.status)
 	require.Equal(t, "1", refused.header.Get("Retry-After"))
 	require.Equal(t, "overloaded", codeOf(refused.problem(t)))
+	require.Equal(t, http.StatusTooManyRequests, api.post(t, "/v1/async", smallest, "Idempotency-Key", "k").status)
 	require.Equal(t, http.StatusOK, api.post(t, "/v1/sync", smallest).status)
 
 	release()
 	require.Equal(t, http.StatusAccepted, <-answers)
 	require.Equal(t, http.StatusAccepted, <-answers)
 	require.Eventually(t, func() bool { return api.post(t, "/v1/async", smallest).status == http.StatusAccepted }, 10*time.Second, time.Millisecond)
+	require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", smallest, "Idempotency-Key", "k").status)
+}
+
+// TestSlowClientsTakeNoPlace has clients begin to send a body and go no further:
+// they keep nobody else out.
+func TestSlowClientsTakeNoPlace(t *testing.T) {
+	t.Parallel()
+	api := start(t, Config{AsyncMaxInFlight: 1})
+	for range 3 {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", api.Listener.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, "POST /v1/async HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{")
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == 3 }, 10*time.Second, time.Millisecond)
+	for range 3 {
+		require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", smallest).status)
+	}
+}
+
+// TestRecordsTakeNoPlace has the record of a key not be confirmed: its task is,
+// and so others can come.
+func TestRecordsTakeNoPlace(t *testing.T) {
+	t.Parallel()
+	records := newBlocked()
+	api, release := startBlocked(t, Config{Records: records, AsyncMaxInFlight: 1}, records)
+	answer := make(chan int, 1)
+	go func() { answer <- api.async(smallest, "Idempotency-Key", "k") }()
+	require.Equal(t, task.MessageTypeAccepted, records.awaitEntered(t))
+	require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", smallest).status)
+	release()
+	require.Equal(t, http.StatusAccepted, <-answer)
 }
 
 // TestRefusedRequestsLeaveNoTrace has more requests fail, each in its own way,

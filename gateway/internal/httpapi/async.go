@@ -31,10 +31,9 @@ func (a *api) async(c *gin.Context) error {
 }
 
 // takeIn reads a task, puts it into its queue and returns its id. What it holds
-// of the request, its body and its place among those in flight, it gives back
-// before it returns.
+// of the request, its body, it gives back before it returns.
 func (a *api) takeIn(c *gin.Context, w *wait) (string, error) {
-	leave, err := a.admitAsync(c.Request)
+	leave, err := a.admitBody(c.Request)
 	if err != nil {
 		return "", err
 	}
@@ -62,8 +61,14 @@ func (a *api) takeIn(c *gin.Context, w *wait) (string, error) {
 }
 
 // publish puts a task into its queue. It blocks until the broker has confirmed
-// it, and has the wait see a result from before then on.
+// it, holds a place among those in flight until then, and has the wait see a
+// result from before then on.
 func (a *api) publish(ctx context.Context, r *incoming, id string, w *wait) error {
+	leave, err := a.admitTask()
+	if err != nil {
+		return err
+	}
+	defer leave()
 	r.task.ID = id
 	body, err := r.task.Encode()
 	if err != nil {

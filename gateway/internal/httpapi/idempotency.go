@@ -54,8 +54,9 @@ func printable(s string) bool {
 // It returns the id of the task, which is that of the first time.
 //
 // The task is confirmed before its acceptance is, so that no gateway knows of
-// an acceptance without a task. A crash in between has a retry take the task in
-// a second time, under the same id.
+// an acceptance without a task. In between the acceptance is pending: a retry
+// here publishes the rest. A crash then has a retry take the task in a second
+// time, under the same id.
 func (a *api) takeInOnce(ctx context.Context, r *incoming, key string, w *wait) (string, error) {
 	ids := a.ids.Keyed(key)
 	sum := sha256.Sum256(r.body)
@@ -68,14 +69,18 @@ func (a *api) takeInOnce(ctx context.Context, r *incoming, key string, w *wait) 
 		return "", errKeyInUse
 	}
 	defer a.keys.remove(id)
+	acceptance, published := a.pending.get(id) // before the look: it leaves when it is known
 	// Another request may have finished since. None can begin from here on.
 	if id, err := a.known(ids, digest); id != "" || err != nil {
 		return id, err
 	}
-	if err := a.publish(ctx, r, id, w); err != nil {
-		return "", err
+	if !published {
+		if err := a.publish(ctx, r, id, w); err != nil {
+			return "", err
+		}
+		acceptance = task.Acceptance{ID: id, Run: r.task.Run, AcceptedAt: r.task.AcceptedAt, Digest: digest}
+		a.pending.add(acceptance)
 	}
-	acceptance := task.Acceptance{ID: id, Run: r.task.Run, AcceptedAt: r.task.AcceptedAt, Digest: digest}
 	if err := a.publishAcceptance(ctx, acceptance); err != nil {
 		return "", err
 	}
@@ -83,17 +88,27 @@ func (a *api) takeInOnce(ctx context.Context, r *incoming, key string, w *wait) 
 }
 
 // known returns the one of ids under which the task was taken in before, or
-// none. While that cannot be told it returns errResultsBehind.
+// none, as where its acceptance is pending. While that cannot be told it
+// returns errResultsBehind.
 func (a *api) known(ids []string, digest string) (string, error) {
 	for _, id := range ids {
 		acceptance, accepted := a.outcomes.Acceptance(id)
 		_, state := a.outcomes.Lookup(id, time.Time{})
+		own, pending := a.pending.get(id)
+		if pending && (accepted || state == outcomes.Known) {
+			a.accept(own)
+		}
+		if pending && !accepted {
+			acceptance = own
+		}
 		switch {
-		case accepted && acceptance.Digest != digest:
+		case (accepted || pending) && acceptance.Digest != digest:
 			return "", errKeyReused
 		case accepted, state == outcomes.Known: // a result may come before its task's acceptance
 			a.metrics.repeats.Inc()
 			return id, nil
+		case pending:
+			return "", nil
 		case state == outcomes.Behind:
 			return "", errResultsBehind
 		}
@@ -114,9 +129,17 @@ func (a *api) publishAcceptance(ctx context.Context, acceptance task.Acceptance)
 		// Not accepted, as the key would not hold; not refused either.
 		return &publishError{taskID: acceptance.ID, err: fmt.Errorf("%w: acceptance: %w", rabbitmq.ErrOutcomeUnknown, err)}
 	}
-	a.outcomes.Accepted(acceptance)
-	a.outcomes.AcceptedHere(acceptance.Run)
+	a.accept(acceptance)
 	return nil
+}
+
+// accept notes that every gateway knows a key, or will, and counts its task: once,
+// however it became known.
+func (a *api) accept(acceptance task.Acceptance) {
+	a.outcomes.Accepted(acceptance)
+	if a.pending.remove(acceptance.ID) {
+		a.outcomes.AcceptedHere(acceptance.Run)
+	}
 }
 
 // keySet is the ids that belong to the keys of the requests being taken in.

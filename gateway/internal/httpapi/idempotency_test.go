@@ -203,42 +203,6 @@ func TestKeyThatIsTakenMeanwhile(t *testing.T) {
 	require.Empty(t, publisher.messages)
 }
 
-// TestAcceptanceThatIsNotConfirmed holds that there is no 202 on a task alone:
-// its key would not hold at another gateway.
-func TestAcceptanceThatIsNotConfirmed(t *testing.T) {
-	t.Parallel()
-	for _, failure := range []error{
-		rabbitmq.ErrOutcomeUnknown, rabbitmq.ErrNacked, rabbitmq.ErrUnroutable, rabbitmq.ErrUnavailable, rabbitmq.ErrBlocked, rabbitmq.ErrSaturated,
-	} {
-		t.Run(failure.Error(), func(t *testing.T) {
-			t.Parallel()
-			fails := true
-			publisher, known := &fakePublisher{}, newOutcomes()
-			publisher.each = func(m rabbitmq.Message) error {
-				if fails && m.Type == task.MessageTypeAccepted {
-					return failure
-				}
-				return nil
-			}
-			api := start(t, Config{Publisher: publisher, Outcomes: known})
-			a := api.post(t, "/v1/async", smallest, "Idempotency-Key", "k")
-			require.Equal(t, http.StatusServiceUnavailable, a.status)
-			p := a.problem(t)
-			require.Equal(t, "outcome-unknown", codeOf(p))
-			require.Equal(t, newIDs(t).Keyed("k")[0], p.TaskID)
-			require.NotEmpty(t, a.header.Get("Retry-After"))
-			require.Empty(t, known.acceptances)
-			require.Empty(t, known.accepted)
-
-			fails = false
-			a = api.post(t, "/v1/async", smallest, "Idempotency-Key", "k")
-			require.Equal(t, http.StatusAccepted, a.status)
-			require.Contains(t, string(a.body), p.TaskID)
-			require.Equal(t, publisher.messages[0].ID, publisher.messages[2].ID, "published again under its id")
-		})
-	}
-}
-
 // TestTaskThatIsNotConfirmed holds that a key without a task is free.
 func TestTaskThatIsNotConfirmed(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@ import (
 )
 
 // fakeOutcomes knows what a test tells it. A task of which it was told nothing
-// is accepted if its id has a time, and else gone.
+// is accepted if its id has a time, and else unknown.
 type fakeOutcomes struct {
 	state outcomes.State // of a task of which it was told nothing, where it is not zero
 
@@ -68,7 +68,7 @@ func (o *fakeOutcomes) Lookup(id string, issuedAt time.Time) (task.Result, outco
 	case o.state != 0:
 		return task.Result{}, o.state
 	case issuedAt.IsZero():
-		return task.Result{}, outcomes.Gone
+		return task.Result{}, outcomes.Unknown
 	default:
 		return task.Result{}, outcomes.Accepted
 	}

@@ -61,6 +61,7 @@ func problems() []problem {
 	closing := header{"Connection", "close"} // the rest of the body is not worth reading
 	workerFailed := kind{"worker-failed", "The worker failed"}
 	overloaded := kind{"overloaded", "Too many tasks are being handed in"}
+	unknown := kind{"unknown-task", "The task is not known here"}
 	return []problem{
 		{is(errNotFound), 404, shared(task.ProblemNotFound), none, errorText},
 		{is(errMethodNotAllowed), 405, shared(task.ProblemMethodNotAllowed), none, errorText},
@@ -76,10 +77,11 @@ func problems() []problem {
 		{is(errNoFaults), 422, kind{"fault-injection-off", "Fault injection is off"}, none, "the field fail is honoured only where FAULT_INJECTION is on"},
 
 		{is(errBodiesFull), 429, overloaded, retryAfter("1"), "requests in flight hold as many bytes as allowed; the task was not accepted"},
-		{is(errAsyncFull), 429, overloaded, retryAfter("1"), "as many requests of the async lane as allowed are being taken in; the task was not accepted"},
+		{is(errAsyncFull), 429, overloaded, retryAfter("1"), "as many tasks of the async lane as allowed are being published; the task was not accepted"},
 
-		{is(errUnknownTask), 404, kind{"unknown-task", "No such task"}, none, "no gateway with the same signing keys has given out this id"},
-		{is(errTaskGone), 410, kind{"task-gone", "The task is no longer known"}, none, "its outcome is older than what is kept, or an Idempotency-Key's task was never accepted"},
+		{is(errForeignTask), 404, unknown, none, "no gateway with the same signing keys has given out this id"},
+		{is(errUnknownTask), 404, unknown, none, "it was never accepted, is not known yet, or is older than what is kept"},
+		{is(errTaskGone), 410, kind{"task-gone", "The task is no longer known"}, none, "it is older than what is kept"},
 		{is(errResultsBehind), 503, kind{"results-behind", "The outcomes are still being read"}, retryAfter("1"), "what became of the task is known in a moment"},
 
 		{is(workerclient.ErrSaturated), 503, shared(task.ProblemWorkerBusy), retryAfter("1"), "as many synchronous requests as allowed are in flight"},
@@ -92,7 +94,7 @@ func problems() []problem {
 		{as[*workerclient.TaskError], 502, shared(task.ProblemTaskFailed), none, errorText},
 
 		// First, because the second attempt of a publish may have been refused as below, which says nothing about the first.
-		{is(rabbitmq.ErrOutcomeUnknown), 503, kind{"outcome-unknown", "The broker did not confirm in time"}, retryAfter("5"), "the task may have been accepted or not; a retry is safe with the Idempotency-Key that this request had"},
+		{is(rabbitmq.ErrOutcomeUnknown), 503, kind{"outcome-unknown", "The broker did not confirm in time"}, retryAfter("5"), "the task may have been accepted or not; a retry with the Idempotency-Key that this request had makes no other task"},
 		{is(rabbitmq.ErrSaturated), 429, overloaded, retryAfter("1"), "as many publishes as allowed are in flight; the task was not accepted"},
 		{is(rabbitmq.ErrNacked), 429, kind{"queue-full", "The queue is full"}, retryAfter("5"), "the broker refused the task; it was not accepted"},
 		{is(rabbitmq.ErrBlocked), 503, kind{"broker-blocked", "The broker takes no tasks"}, retryAfter("5"), "it is short of memory or disk; the task was not accepted"},

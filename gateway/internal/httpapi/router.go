@@ -71,8 +71,8 @@ type Config struct {
 	// MaxBodyBytes bounds the bodies of all requests in flight together. Zero
 	// stands for DefaultMaxBodyBytes.
 	MaxBodyBytes int64
-	// AsyncMaxInFlight bounds the requests of the async lane that are being taken
-	// in. Zero stands for DefaultMaxInFlight.
+	// AsyncMaxInFlight bounds the tasks of the async lane that are being published.
+	// Zero stands for DefaultMaxInFlight.
 	AsyncMaxInFlight int
 	// WaitMaxInFlight bounds the requests that wait for a result. Zero stands for
 	// DefaultMaxInFlight.
@@ -98,8 +98,9 @@ type api struct {
 	caughtUp       func() error
 	faultInjection bool
 	bodies         *semaphore.Weighted // in bytes
-	taking         *semaphore.Weighted // requests of the async lane
-	keys           keySet              // of those among them that have an Idempotency-Key
+	taking         *semaphore.Weighted // tasks of the async lane
+	keys           keySet              // of the requests being taken in that have an Idempotency-Key
+	pending        pending             // of those before, what only this gateway knows
 	waiting        *semaphore.Weighted // requests that wait for a result
 	waitsEnd       <-chan struct{}
 	logger         *slog.Logger

@@ -7,12 +7,14 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/twinlane/twinlane/gateway/internal/outcomes"
+	"github.com/twinlane/twinlane/gateway/internal/taskid"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
 // The answers to a question for a task that tell of no state.
 var (
-	errUnknownTask   = errors.New("no such task was ever accepted here")
+	errForeignTask   = errors.New("the id is none of a gateway with these signing keys")
+	errUnknownTask   = errors.New("the task of an Idempotency-Key is not known")
 	errTaskGone      = errors.New("the task is older than what is kept")
 	errResultsBehind = errors.New("results not caught up with")
 )
@@ -40,17 +42,17 @@ func (a *api) task(c *gin.Context) error {
 	id := c.Param("id")
 	issued, ok := a.ids.Check(id)
 	if !ok {
-		return errUnknownTask
+		return errForeignTask
 	}
 	w := a.grantWait(c.Request.Header)
 	defer w.end()
 	w.watch(id)
-	result, state := a.outcomes.Lookup(id, issued.IssuedAt)
-	if w != nil && (state == outcomes.Accepted || state == outcomes.Behind) {
+	result, state := a.lookup(id, issued)
+	if w != nil && (state == outcomes.Accepted || state == outcomes.Behind || state == outcomes.Unknown) {
 		if late, ok := w.result(c.Request.Context()); ok {
 			result, state = late, outcomes.Known
 		} else {
-			result, state = a.outcomes.Lookup(id, issued.IssuedAt)
+			result, state = a.lookup(id, issued)
 		}
 	}
 	switch state {
@@ -62,9 +64,23 @@ func (a *api) task(c *gin.Context) error {
 		return writeAccepted(c, http.StatusOK, id)
 	case outcomes.Gone:
 		return errTaskGone
+	case outcomes.Unknown:
+		return errUnknownTask
 	default:
 		return errResultsBehind
 	}
+}
+
+// lookup says what is known of a task. One that is confirmed and whose
+// acceptance is pending is accepted as far as this gateway can tell.
+func (a *api) lookup(id string, issued taskid.ID) (task.Result, outcomes.State) {
+	result, state := a.outcomes.Lookup(id, issued.IssuedAt)
+	if state == outcomes.Unknown || state == outcomes.Behind {
+		if _, pending := a.pending.get(id); pending {
+			state = outcomes.Accepted
+		}
+	}
+	return result, state
 }
 
 // writeAccepted answers that a task has not ended, with the status given.

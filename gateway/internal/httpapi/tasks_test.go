@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -64,7 +66,7 @@ func TestTasksThatAreNotKnown(t *testing.T) {
 		retry  string
 	}{
 		"older than what is kept":    {issue(t), outcomes.Gone, 410, "task-gone", ""},
-		"of a key that nobody used":  {keyed, 0, 410, "task-gone", ""},
+		"of a key":                   {keyed, 0, 404, "unknown-task", ""},
 		"not read yet":               {issue(t), outcomes.Behind, 503, "results-behind", "1"},
 		"of a key, and not read yet": {keyed, outcomes.Behind, 503, "results-behind", "1"},
 		"a UUID":                     {issue(t)[:36], 0, 404, "unknown-task", ""},
@@ -88,6 +90,37 @@ func TestTasksThatAreNotKnown(t *testing.T) {
 			require.Empty(t, head.body)
 		})
 	}
+}
+
+// TestTaskOfAKeyIsAwaited holds that the id of a key that is not known yet can be
+// waited for, and that its absence is not for good.
+func TestTaskOfAKeyIsAwaited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, Config{})
+		keyed := newIDs(t).Keyed
+		ask := func(key string) <-chan *httptest.ResponseRecorder {
+			return b.serve(t.Context(), http.MethodGet, "/v1/tasks/"+keyed(key)[0], nil, "Prefer", "wait=3")
+		}
+		found, accepted, never := ask("found"), ask("accepted"), ask("never")
+		synctest.Wait()
+		b.known.Accepted(task.Acceptance{ID: keyed("accepted")[0]})
+		b.known.finish(keyed("found")[0], task.StatusCompleted)
+		began := time.Now()
+		w := <-found
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Contains(t, w.Body.String(), `"completed"`)
+		require.Equal(t, "wait=3", w.Header().Get("Preference-Applied"))
+		require.Zero(t, time.Since(began))
+		w = <-accepted
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Contains(t, w.Body.String(), `"accepted"`)
+		w = <-never
+		require.Equal(t, http.StatusNotFound, w.Code)
+		require.Contains(t, w.Body.String(), "is not known yet")
+		require.Equal(t, 3*time.Second, time.Since(began))
+		require.Zero(t, b.known.watching())
+	})
 }
 
 func TestTaskOfTheSyncLaneIsUnknown(t *testing.T) {

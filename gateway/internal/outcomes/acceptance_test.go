@@ -78,7 +78,7 @@ func TestAcceptancesAreBoundedToo(t *testing.T) {
 	}
 	require.Equal(t, 10.0, s.metric("outcomes_tasks"))
 	_, state := s.Lookup(keyedID(0), time.Time{})
-	require.Equal(t, Gone, state)
+	require.Equal(t, Unknown, state)
 	_, state = s.Lookup(keyedID(29), time.Time{})
 	require.Equal(t, Accepted, state)
 }

@@ -157,3 +157,29 @@ func TestTheNumberOfRuns(t *testing.T) {
 	require.EqualValues(t, 1, b.Completed)
 	require.Zero(t, b.Dead, "it was counted in the run that is forgotten")
 }
+
+// TestRequestsDisplaceNoRun holds that the books of runs that have outcomes stay
+// when requests, with a key or without, name as many other runs as they like.
+func TestRequestsDisplaceNoRun(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, Config{})
+	now := time.Now()
+	s.outcome(done(keyedID(0), "live", now))
+	for n := range 2 * maxRuns {
+		name := fmt.Sprintf("run-%d", n)
+		s.AcceptedHere(name)
+		s.Accepted(acceptanceOf(keyedID(n+1), fmt.Sprintf("keyed-%d", n), now))
+	}
+	s.AcceptedHere("live")
+	require.EqualValues(t, maxRuns, s.metric("outcomes_runs"))
+	b := s.Run("live")
+	require.EqualValues(t, 1, b.Completed)
+	require.EqualValues(t, 1, b.AcceptedHere)
+
+	last := fmt.Sprintf("keyed-%d", 2*maxRuns-1)
+	kept, ok := s.Acceptance(keyedID(2 * maxRuns))
+	require.True(t, ok)
+	require.Equal(t, last, kept.Run, "a task knows its run all the same")
+	s.outcome(done(keyedID(2*maxRuns), "", now))
+	require.EqualValues(t, 1, s.Run(last).Completed, "an outcome makes room")
+}

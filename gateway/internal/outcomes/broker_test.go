@@ -144,7 +144,10 @@ func TestFollowingABroker(t *testing.T) {
 	s.requireBehind(g)
 	s.write(20) // fewer than were in the stream before: their offsets are none of a new message
 	s.requireAll(g, s.written)
-	s.requireAll(s.startGateway("third", s.node.URL()), s.written[before:])
+	third := s.startGateway("third", s.node.URL())
+	s.requireAll(third, s.written[before:])
+	_, state = third.Lookup(s.written[0].ID, s.written[0].FinishedAt)
+	require.Equal(t, Gone, state, "its result was in the stream that was deleted")
 	require.Zero(t, metric(t, g.reg, "outcomes_skipped_total", string(skipUndecodable)))
 	require.Zero(t, metric(t, g.reg, "outcomes_skipped_total", string(skipForgotten)))
 }

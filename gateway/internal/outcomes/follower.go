@@ -42,8 +42,6 @@ const (
 	silence = 10 * time.Second
 	// laterMarker ends the ids of the markers that come after the first.
 	laterMarker = ".later"
-	// sweepEvery is how often what is too old is looked for.
-	sweepEvery = time.Second
 )
 
 // Follower keeps an index up with the results stream. Whenever reading begins
@@ -55,8 +53,10 @@ type Follower struct {
 	publisher publisher
 	logger    *slog.Logger
 
-	ready   atomic.Bool
+	known   atomic.Bool   // caught up once
+	ready   atomic.Bool   // likewise, or it goes without
 	read    atomic.Int64  // messages
+	marks   atomic.Int64  // own markers among them
 	reached atomic.Uint32 // the place in the stream, as position has it
 }
 
@@ -73,7 +73,7 @@ func NewFollower(index *Index, r reader, p publisher, logger *slog.Logger) *Foll
 func (f *Follower) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		f.sweep(ctx)
+		f.watch(ctx)
 		return nil
 	})
 	g.Go(func() error {
@@ -93,9 +93,20 @@ func (f *Follower) Run(ctx context.Context) error {
 
 // Ready returns nil once everything in the stream has been read for the first
 // time, and ever after: an index that fell behind still answers for all that it
-// holds, and says so where it does not. Before that it says how far it is.
+// holds, and says so where it does not. It also does so once nothing has been
+// read for a while, as a stream that cannot be read keeps no task from being
+// accepted. Before that it says how far it is.
 func (f *Follower) Ready() error {
 	if f.ready.Load() {
+		return nil
+	}
+	return f.Known()
+}
+
+// Known returns nil once everything in the stream has been read for the first
+// time. Before that it says how far it is.
+func (f *Follower) Known() error {
+	if f.known.Load() {
 		return nil
 	}
 	read := f.read.Load()
@@ -107,24 +118,8 @@ func (f *Follower) Ready() error {
 }
 
 // CaughtUp reports whether everything that was in the stream when reading began
-// last has been read, and reading goes on.
+// last has been read, and what is written since comes back.
 func (f *Follower) CaughtUp() bool { return f.index.caughtUp.Load() }
-
-// sweep forgets what is too old, where nothing that is read makes it so.
-func (f *Follower) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case now := <-tick.C:
-			for f.index.sweep(now) && ctx.Err() == nil {
-				continue
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
 
 // mark writes the marker into the stream until it is confirmed, and later ones
 // again and again. When nothing comes back it has reading start over.
@@ -171,12 +166,13 @@ type handler struct {
 	start  func(marker string) (stop context.CancelFunc) // begins to mark, and does not block
 	stop   context.CancelFunc
 	marker string // of this subscription
+	whole  bool   // it was read: no message of this subscription was left out
 }
 
 // Subscribed implements rabbitmq.StreamHandler.
 func (h *handler) Subscribed() {
 	h.stop()
-	h.marker = uuid.NewString()
+	h.marker, h.whole = uuid.NewString(), false
 	h.stop = h.start(h.marker)
 }
 
@@ -192,20 +188,31 @@ func (h *handler) Read(m rabbitmq.StreamMessage) {
 	h.index.Read(m)
 	h.reached.Store(h.index.position.written)
 	h.read.Add(1)
-	if h.CaughtUp() || m.Type != task.MessageTypeMarker {
+	if m.Type != task.MessageTypeMarker {
 		return
 	}
 	switch m.ID {
 	case h.marker:
+		h.whole = true
 		h.catchUp()
 	case h.marker + laterMarker:
-		h.startOver("a marker did not come")
+		if !h.whole {
+			h.startOver("a marker did not come")
+			return
+		}
+		h.catchUp()
 	}
 }
 
+// catchUp notes an own marker: everything before it has been read.
 func (h *handler) catchUp() {
+	h.marks.Add(1)
+	if h.CaughtUp() {
+		return
+	}
 	h.logger.Info("results known", "messages", h.read.Load(), "behind", h.index.behindFor().Round(time.Millisecond).String())
 	h.index.position.fresh()
 	h.index.setCaughtUp(true)
+	h.known.Store(true)
 	h.ready.Store(true)
 }

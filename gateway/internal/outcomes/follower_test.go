@@ -3,6 +3,7 @@ package outcomes
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service/servicetest"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
@@ -100,6 +102,7 @@ type following struct {
 	*broker
 	follower *Follower
 	reg      *prometheus.Registry
+	log      *servicetest.Log
 }
 
 // follow runs test in a bubble, and stops the follower at its end.
@@ -108,7 +111,8 @@ func follow(t *testing.T, test func(following)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker()
 		reg := prometheus.NewRegistry()
-		follower := NewFollower(New(Config{Retention: time.Hour}, reg, nil), b, b, nil)
+		log := &servicetest.Log{}
+		follower := NewFollower(New(Config{Retention: time.Hour}, reg, nil), b, b, slog.New(slog.NewJSONHandler(log, nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		stopped := make(chan error, 1)
 		go func() { stopped <- follower.Run(ctx) }()
@@ -117,7 +121,7 @@ func follow(t *testing.T, test func(following)) {
 			require.NoError(t, <-stopped)
 			require.False(t, follower.CaughtUp(), "stopped")
 		}()
-		test(following{T: t, broker: b, follower: follower, reg: reg})
+		test(following{T: t, broker: b, follower: follower, reg: reg, log: log})
 	})
 }
 

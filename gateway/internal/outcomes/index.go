@@ -61,6 +61,9 @@ const (
 	Gone
 	// Behind is a task that is not held, by an index that has not read everything.
 	Behind
+	// Unknown is the task of a keyed request that is not held: nobody can tell
+	// whether it was forgotten, is still to be read of, or never was.
+	Unknown
 )
 
 // Index holds outcomes, acceptances and runs. Read is for one goroutine, the
@@ -110,7 +113,7 @@ func New(cfg Config, reg prometheus.Registerer, logger *slog.Logger) *Index {
 // Known, and says who was accepted and when, as far as that is known, where it
 // is Accepted. issuedAt is the time in the id; it is zero for the id of a keyed
 // request, which has none, and which is Accepted only where its acceptance is
-// held.
+// held, and never Gone.
 func (x *Index) Lookup(id string, issuedAt time.Time) (task.Result, State) {
 	k := keyOf(id)
 	caughtUp := x.caughtUp.Load() // before the look: what was read until then is seen
@@ -125,7 +128,9 @@ func (x *Index) Lookup(id string, issuedAt time.Time) (task.Result, State) {
 	switch {
 	case !caughtUp:
 		return task.Result{}, Behind
-	case issuedAt.IsZero(), !issuedAt.After(x.horizon), issuedAt.Before(time.Now().Add(-x.cfg.Retention)):
+	case issuedAt.IsZero():
+		return task.Result{}, Unknown
+	case !issuedAt.After(x.horizon), issuedAt.Before(time.Now().Add(-x.cfg.Retention)):
 		return task.Result{}, Gone
 	default:
 		return task.Result{}, Accepted
@@ -156,14 +161,17 @@ func (x *Index) Accepted(a task.Acceptance) {
 }
 
 // AcceptedHere counts a task that this gateway has accepted for a run. A task
-// that belongs to none is not counted.
+// that belongs to none is not counted, and neither is that of a new run while as
+// many are held as may be: requests displace no run that has outcomes.
 func (x *Index) AcceptedHere(run string) {
 	if run == "" {
 		return
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.runs.touch(run, time.Now()).tally.acceptedHere++
+	if this := x.runs.hear(run, time.Now()); this.tally != nil {
+		this.tally.acceptedHere++
+	}
 }
 
 // Run returns the books of a run. A run that nothing is known of has empty ones.

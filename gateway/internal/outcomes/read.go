@@ -70,12 +70,12 @@ type source struct {
 func (x *Index) Read(m rabbitmq.StreamMessage) {
 	k := kindOf(&m)
 	now := time.Now()
-	again := x.position.advance(&m, k)
+	again, missed := x.position.advance(&m, k)
 	src := source{seen: now, again: again, written: x.position.written}
 	if !x.caughtUp.Load() && src.written != 0 && seconds(src.written).Before(now) {
 		src.seen = seconds(src.written)
 	}
-	if missed := x.position.missed(); !missed.IsZero() {
+	if !missed.IsZero() {
 		x.miss(missed, now)
 	}
 	if skipped, err := x.read(&m, k, src); skipped != "" {

@@ -88,7 +88,9 @@ func (x *Index) accept(a *task.Acceptance, src source) skip {
 	e.getMore().digest = a.Digest
 	if e.status == accepted { // else it is counted in its run already, and says when it was accepted
 		e.acceptedAt = stamp(a.AcceptedAt)
-		e.run = x.runOf(e, a.Run, src)
+		if a.Run != "" {
+			e.run = x.runs.hear(a.Run, src.seen)
+		}
 	}
 	x.bytes += e.size()
 	x.renew(i, src)
@@ -158,27 +160,32 @@ func (x *Index) sweep(now time.Time) (more bool) {
 	return false
 }
 
+// maxSkew is how far the clock of a gateway may be ahead of this one's. What was
+// issued later than that was issued by none.
+const maxSkew = 5 * time.Minute
+
 // forget removes the oldest entry. From then on, a task that was issued no later
 // is not taken for unfinished.
 func (x *Index) forget(e *entry, cause evicted, now time.Time) {
 	x.metrics.evicted[cause].Inc()
 	x.bytes -= e.size()
 	x.forgotten = max(x.forgotten, e.written)
-	if issued := e.key.issuedAt(); issued.After(x.horizon) && !issued.After(now) {
+	if issued := e.key.issuedAt(); issued.After(x.horizon) && !issued.After(now.Add(maxSkew)) {
 		x.horizon = issued
 	}
 	delete(x.ids, e.key)
 	x.entries.remove(x.entries.oldest())
 }
 
-// miss notes that what was written before a time may not have been read.
+// miss notes that what was written before a time may not have been read. A task
+// that was issued at that very time may be unfinished.
 func (x *Index) miss(before, now time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if before.After(now) {
 		before = now
 	}
-	if before.After(x.horizon) {
-		x.horizon = before
+	if last := before.Add(-1); last.After(x.horizon) {
+		x.horizon = last
 	}
 }

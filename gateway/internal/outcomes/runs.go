@@ -12,7 +12,7 @@ const maxRuns = 1000
 // one of its tasks is held.
 type run struct {
 	name  string
-	tally *tally // nil once the run is forgotten
+	tally *tally // nil once the run is forgotten, and for one that there was no room for
 }
 
 // runs holds the runs, in the order in which they were last heard of.
@@ -25,8 +25,17 @@ func newRuns() runs {
 	return runs{byName: make(map[string]*list.Element), order: list.New()}
 }
 
-// touch returns the run of that name, made if need be, and notes that it was
-// heard of.
+// hear returns the run of that name and notes that a task of it was accepted. A
+// new one has no tally while there is no room: it displaces none.
+func (r *runs) hear(name string, seen time.Time) *run {
+	if _, ok := r.byName[name]; !ok && r.order.Len() >= maxRuns {
+		return &run{name: name}
+	}
+	return r.touch(name, seen)
+}
+
+// touch returns the run of that name, made if need be in the place of the one
+// heard of longest ago, and notes that it was heard of.
 func (r *runs) touch(name string, seen time.Time) *run {
 	if element, ok := r.byName[name]; ok {
 		r.order.MoveToBack(element)
