@@ -43,8 +43,8 @@ type config struct {
 
 	SigningKeys     string `env:"SIGNING_KEYS" group:"Results" placeholder:"KEY,..." help:"What task ids are signed with, the same for all gateways: keys of ${min_key_bytes} bytes and more. The first signs, all are accepted, so that a key can be replaced. Without one, a random key is taken, and the ids are unknown to other gateways and after a restart."`
 	WaitMaxInFlight int    `env:"WAIT_MAX_IN_FLIGHT" default:"1024" group:"Results" placeholder:"N" help:"Requests that wait for a result as they prefer to, 1 to ${max_wait_in_flight}; one more is answered without a wait. Default ${default}."`
-	ResultsMaxTasks int    `env:"RESULTS_MAX_TASKS" default:"500000" group:"Results" placeholder:"N" help:"Tasks whose outcome is kept in memory, ${min_results_tasks} to ${max_results_tasks}; beyond, the oldest are forgotten. Default ${default}."`
-	ResultsMaxBytes int64  `env:"RESULTS_MAX_BYTES" default:"134217728" group:"Results" placeholder:"BYTES" help:"What those outcomes may take, ${min_results_bytes} to ${max_results_bytes}. Default ${default}, 128 MiB."`
+	ResultsMaxTasks int    `env:"RESULTS_MAX_TASKS" default:"${default_results_tasks}" group:"Results" placeholder:"N" help:"Tasks whose outcome is kept in memory, ${min_results_tasks} to ${max_results_tasks}; beyond, the oldest are forgotten. Default ${default}."`
+	ResultsMaxBytes int64  `env:"RESULTS_MAX_BYTES" default:"${default_results_bytes}" group:"Results" placeholder:"BYTES" help:"What those outcomes may take, ${min_results_bytes} to ${max_results_bytes}. Default ${default}, 128 MiB."`
 
 	LogLevel       string        `env:"LOG_LEVEL" default:"info" group:"Process" placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default ${default}."`
 	FaultInjection bool          `env:"FAULT_INJECTION" group:"Process" negatable:"" help:"Let clients ask for failures with the field fail. Default false."`
@@ -73,20 +73,22 @@ const (
 // bounds are the values that the help texts above name in ${…}.
 func bounds() kong.Vars {
 	return kong.Vars{
-		"max_sync_in_flight":  strconv.Itoa(maxInFlight),
-		"max_async_in_flight": strconv.Itoa(maxInFlight),
-		"max_wait_in_flight":  strconv.Itoa(maxInFlight),
-		"max_connections":     strconv.Itoa(rabbitmq.MaxConnections),
-		"max_channels":        strconv.Itoa(rabbitmq.MaxChannels),
-		"max_in_flight":       strconv.Itoa(rabbitmq.MaxInFlight),
-		"max_shutdown_grace":  service.MaxShutdownGrace.String(),
-		"min_body_bytes":      strconv.Itoa(minBodyBytes),
-		"max_body_bytes":      strconv.Itoa(maxBodyBytes),
-		"min_key_bytes":       strconv.Itoa(taskid.MinKeyBytes),
-		"min_results_tasks":   strconv.Itoa(minResultsTasks),
-		"max_results_tasks":   strconv.Itoa(maxResultsTasks),
-		"min_results_bytes":   strconv.Itoa(minResultsBytes),
-		"max_results_bytes":   strconv.Itoa(maxResultsBytes),
+		"max_sync_in_flight":    strconv.Itoa(maxInFlight),
+		"max_async_in_flight":   strconv.Itoa(maxInFlight),
+		"max_wait_in_flight":    strconv.Itoa(maxInFlight),
+		"max_connections":       strconv.Itoa(rabbitmq.MaxConnections),
+		"max_channels":          strconv.Itoa(rabbitmq.MaxChannels),
+		"max_in_flight":         strconv.Itoa(rabbitmq.MaxInFlight),
+		"max_shutdown_grace":    service.MaxShutdownGrace.String(),
+		"min_body_bytes":        strconv.Itoa(minBodyBytes),
+		"max_body_bytes":        strconv.Itoa(maxBodyBytes),
+		"min_key_bytes":         strconv.Itoa(taskid.MinKeyBytes),
+		"default_results_tasks": strconv.Itoa(outcomes.DefaultMaxTasks),
+		"default_results_bytes": strconv.Itoa(outcomes.DefaultMaxBytes),
+		"min_results_tasks":     strconv.Itoa(minResultsTasks),
+		"max_results_tasks":     strconv.Itoa(maxResultsTasks),
+		"min_results_bytes":     strconv.Itoa(minResultsBytes),
+		"max_results_bytes":     strconv.Itoa(maxResultsBytes),
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 // The bounds of an index whose Config names none.
 const (
 	DefaultMaxTasks = 500_000
-	DefaultMaxBytes = 256 << 20
+	DefaultMaxBytes = 128 << 20
 )
 
 // Config bounds an index. Zero stands for the default of each field.
