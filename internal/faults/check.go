@@ -142,7 +142,8 @@ func (c *checker) count() {
 			n.Rejected++
 		case Unsent:
 			n.Unsent++
-		case Wrong: // a violation of its own
+		case Wrong: // a violation as well
+			n.Wrong++
 		}
 	}
 	for _, all := range []map[string]bool{c.completed, c.dead} {
@@ -235,7 +236,7 @@ func (c *checker) checkExecutions() {
 
 // checkStatuses holds the answers to clients who ask for their tasks against the stream.
 func (c *checker) checkStatuses() {
-	var untrue []string
+	var untrue, foreign []string
 	for id, s := range c.Statuses {
 		client := c.client(id)
 		want := Status{Code: 200, Status: task.StatusAccepted}
@@ -245,11 +246,15 @@ func (c *checker) checkStatuses() {
 		case c.dead[client]:
 			want.Status = task.StatusDead
 		}
-		if s != want {
+		if s.Client != "" && s.Client != client {
+			foreign = append(foreign, fmt.Sprintf("%s (that of %s)", client, s.Client))
+		}
+		if s.Code != want.Code || s.Status != want.Status {
 			untrue = append(untrue, fmt.Sprintf("%s (%d %s, not %s)", client, s.Code, s.Status, want.Status))
 		}
 	}
 	c.violate("GET /v1/tasks/{id} says something else than the results stream", untrue)
+	c.violate("GET /v1/tasks/{id} has the result of another task", foreign)
 }
 
 // checkBooks holds the run's books of every gateway against the stream.

@@ -41,7 +41,7 @@ func sound() Evidence {
 			"c": {Tasks: []string{"id-c"}, Begun: []time.Time{at}, Done: 1},
 		},
 		Statuses: map[string]Status{
-			"id-a": {Code: 200, Status: task.StatusCompleted},
+			"id-a": {Code: 200, Status: task.StatusCompleted, Client: "a"},
 			"id-b": {Code: 200, Status: task.StatusDead},
 		},
 		Books: []Books{{Completed: 2, Dead: 1, Settled: 3, CaughtUp: true}},
@@ -104,6 +104,10 @@ func TestBrokenLedgersAreRed(t *testing.T) {
 		"an untrue status": {
 			func(e *Evidence) { e.Statuses["id-a"] = Status{Code: 200, Status: task.StatusAccepted} },
 			[]string{"GET /v1/tasks/{id} says something else than the results stream: 1, such as [a (200 accepted, not completed)]"},
+		},
+		"a status with another's result": {
+			func(e *Evidence) { e.Statuses["id-a"] = Status{Code: 200, Status: task.StatusCompleted, Client: "c"} },
+			[]string{"GET /v1/tasks/{id} has the result of another task: 1, such as [a (that of c)]"},
 		},
 		"a status that is not there": {
 			func(e *Evidence) { e.Statuses["id-b"] = Status{Code: 404} },

@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // errNoDisk says that this machine does not let the suite make a file system of its own.
-var errNoDisk = errors.New("a disk whose power can be cut needs root, mkfs.ext4 and loop devices")
+var errNoDisk = errors.New("no disk whose power can be cut")
 
 const diskBytes = 512 << 20
 
@@ -27,7 +28,7 @@ type disk struct {
 // newDisk makes a disk and mounts it below dir.
 func newDisk(ctx context.Context, dir string) (*disk, error) {
 	if os.Geteuid() != 0 {
-		return nil, errNoDisk
+		return nil, fmt.Errorf("%w: that needs root", errNoDisk)
 	}
 	d := &disk{image: filepath.Join(dir, "disk.img"), mount: filepath.Join(dir, "disk")}
 	if err := os.Mkdir(d.mount, 0o700); err != nil {
@@ -42,13 +43,30 @@ func newDisk(ctx context.Context, dir string) (*disk, error) {
 		return nil, fmt.Errorf("make disk: %w", err)
 	}
 	if err := command(ctx, "mkfs.ext4", "-q", "-F", d.image); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoDisk, err)
+		return nil, errors.Join(lacking(err), os.Remove(d.image))
 	}
 	// The long commit interval keeps the kernel from writing back by itself what nobody asked it to write.
 	if err := command(ctx, "mount", "-o", "loop,commit=300", d.image, d.mount); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoDisk, err)
+		return nil, errors.Join(refused(lacking(err)), os.Remove(d.image))
 	}
 	return d, nil
+}
+
+// lacking makes errNoDisk of the error of a tool that is not there.
+func lacking(err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w: a tool is missing: %w", errNoDisk, err)
+	}
+	return err
+}
+
+// refused makes errNoDisk of the error of mount where it says that the system does not let it: 1 is permission, 32 is
+// any failure of the mount itself.
+func refused(err error) error {
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && slices.Contains([]int{1, 32}, exit.ExitCode()) {
+		return fmt.Errorf("%w: the mount is refused: %w", errNoDisk, err)
+	}
+	return err
 }
 
 // sync writes everything back, as time does.

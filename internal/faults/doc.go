@@ -7,6 +7,7 @@
 // notes of the server that the tasks called: what was accepted and is nowhere is lost, what is somewhere and was never
 // attempted is unexpected, and either makes the row red. So does a fault that had no effect.
 //
-// The package leaves out what one machine without privileges cannot do: power loss, several machines, a network that
-// loses packets.
+// The row power-cut needs root, for a file system of its own, and is left out where there is none. The package leaves out
+// what one machine cannot do: several machines, a network that loses packets, a disk that confirms a flush and has not
+// flushed.
 package faults

@@ -37,6 +37,7 @@ type Letter struct {
 type Status struct {
 	Code   int
 	Status task.Status
+	Client string // whose result it is, where there is one
 }
 
 // Books are an answer of GET /v1/runs/{run}.
@@ -53,7 +54,7 @@ type Books struct {
 // dead-letter queue. It returns how long that took.
 func (l *Lab) quiet(limit time.Duration) time.Duration {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(l.ctx, limit)
+	ctx, cancel := context.WithTimeout(l.ctx, l.opts.patient(limit))
 	defer cancel()
 	empty := 0 // looks in a row: the queues are not looked at in one moment, and a task may move meanwhile
 	err := poll(ctx, 300*time.Millisecond, func() error {
@@ -142,7 +143,7 @@ func letterOf(m rabbittest.Message) Letter {
 
 // books returns the run's books as soon as they have as many tasks as they should, or what they have after a while.
 func (l *Lab) books(gateway *service, settled int) (b Books) {
-	ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(l.ctx, l.opts.patient(5*time.Second))
 	defer cancel()
 	err := poll(ctx, 50*time.Millisecond, func() error {
 		status, body, err := get(l.ctx, l.client, gateway.url()+"/v1/runs/"+l.run)
@@ -205,9 +206,10 @@ func (l *Lab) status(gateway *service, id string) Status {
 	code, body, err := get(l.ctx, l.client, gateway.url()+"/v1/tasks/"+id)
 	var doc struct {
 		Status task.Status `json:"status"`
+		Output output      `json:"output"`
 	}
 	if err != nil || code == http.StatusOK && json.Unmarshal(body, &doc) != nil {
 		return Status{}
 	}
-	return Status{Code: code, Status: doc.Status}
+	return Status{Code: code, Status: doc.Status, Client: doc.Output.Client}
 }

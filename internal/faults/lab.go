@@ -98,7 +98,7 @@ func (l *Lab) close() {
 // startBroker starts the broker, and returns how long that took.
 func (l *Lab) startBroker() time.Duration {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(l.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(l.ctx, l.opts.patient(time.Minute))
 	defer cancel()
 	l.must(l.node.Start(ctx))
 	took := time.Since(began)

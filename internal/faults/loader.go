@@ -216,10 +216,15 @@ func (a *Attempt) classify(resp *http.Response, body []byte) {
 		var accepted struct {
 			ID     string      `json:"id"`
 			Status task.Status `json:"status"`
+			Output output      `json:"output"`
 		}
 		// 200 says how the task ended, 202 does not know.
 		if json.Unmarshal(body, &accepted) != nil || accepted.Status.Final() != (resp.StatusCode == http.StatusOK) ||
 			resp.Header.Get("Location") != "/v1/tasks/"+accepted.ID {
+			return
+		}
+		if accepted.Status == task.StatusCompleted && accepted.Output.Client != a.Client {
+			a.Error = fmt.Sprintf("the result is that of %q", accepted.Output.Client)
 			return
 		}
 		a.Outcome, a.TaskID = Accepted, accepted.ID

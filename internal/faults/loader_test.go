@@ -46,7 +46,10 @@ func TestAnswersAreClassified(t *testing.T) {
 		wantTask  string
 		wantRetry bool
 	}{
-		"completed":              {200, `{"id":"x","status":"completed"}`, http.Header{"Location": {"/v1/tasks/x"}}, Accepted, "x", false},
+		"completed":              {200, `{"id":"x","status":"completed","output":{"client":"run-1-000000"}}`, http.Header{"Location": {"/v1/tasks/x"}}, Accepted, "x", false},
+		"another's result":       {200, `{"id":"x","status":"completed","output":{"client":"run-1-000001"}}`, http.Header{"Location": {"/v1/tasks/x"}}, Wrong, "", false},
+		"completed, no output":   {200, `{"id":"x","status":"completed"}`, http.Header{"Location": {"/v1/tasks/x"}}, Wrong, "", false},
+		"dead":                   {200, `{"id":"x","status":"dead"}`, http.Header{"Location": {"/v1/tasks/x"}}, Accepted, "x", false},
 		"done without a result":  {200, `{"id":"x","status":"accepted"}`, http.Header{"Location": {"/v1/tasks/x"}}, Wrong, "", false},
 		"accepted":               {202, `{"id":"x"}`, http.Header{"Location": {"/v1/tasks/x"}, "Retry-After": {"1"}}, Accepted, "x", true},
 		"accepted without place": {202, `{"id":"x"}`, nil, Wrong, "", false},

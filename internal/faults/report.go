@@ -103,10 +103,11 @@ func (r Result) Text() string {
 		verdict = "RED"
 	}
 	c := r.Counters
-	fmt.Fprintf(&b, "%s %-18s %5.1f s  attempted %d  accepted %d  refused %d  unknown %d  recovered %d  completed %d  dead %d  duplicated %d  lost %d  unexpected %d\n",
-		verdict, r.Row, r.Seconds, c.Attempted, c.Accepted, c.Refused+c.Unsent, c.Unknown, c.Recovered, c.Completed, c.Dead, c.Duplicated, c.Lost, c.Unexpected)
+	fmt.Fprintf(&b, "%s %-18s %5.1f s  attempted %d = accepted %d + refused %d + rejected %d + unknown %d + wrong %d  recovered %d  completed %d  dead %d  duplicated %d  deleted %d  lost %d  unexpected %d\n",
+		verdict, r.Row, r.Seconds, c.Attempted, c.Accepted, c.Refused+c.Unsent, c.Rejected, c.Unknown, c.Wrong,
+		c.Recovered, c.Completed, c.Dead, c.Duplicated, c.Deleted, c.Lost, c.Unexpected)
 	if len(r.Facts) > 0 {
-		fmt.Fprintf(&b, "    %s\n", r.measured())
+		fmt.Fprintf(&b, "    %s\n", r.measured(", "))
 	}
 	for _, v := range r.Violations {
 		fmt.Fprintf(&b, "    - %s\n", v)
@@ -117,13 +118,22 @@ func (r Result) Text() string {
 	return b.String()
 }
 
-// measured lists the facts.
-func (r Result) measured() string {
-	texts := make([]string, len(r.Facts))
-	for i, f := range r.Facts {
-		texts[i] = f.Name + " " + f.Value
+// measured lists the facts, those that were measured several times once.
+func (r Result) measured(separator string) string {
+	var names []string
+	values := make(map[string]string)
+	for _, f := range r.Facts {
+		if before, ok := values[f.Name]; ok {
+			values[f.Name] = before + " / " + f.Value
+			continue
+		}
+		names = append(names, f.Name)
+		values[f.Name] = f.Value
 	}
-	return strings.Join(texts, ", ")
+	for i, name := range names {
+		names[i] = name + " " + values[name]
+	}
+	return strings.Join(names, separator)
 }
 
 // List is the rows for a terminal.
@@ -168,8 +178,8 @@ func (r *Report) WriteDocs(path string) error {
 // table is the report as Markdown.
 func (r *Report) table() (string, error) {
 	var b strings.Builder
-	b.WriteString("| fault | what has to hold besides | attempted | 202 | refused | unknown, of these done | twice | lost | measured |\n")
-	b.WriteString("| --- | --- | --: | --: | --: | --: | --: | --: | --- |\n")
+	b.WriteString("| fault, and what has to hold besides | attempted | 202 | refused | rejected | unknown | of these done | twice | deleted | lost | measured |\n")
+	b.WriteString("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --- |\n")
 	seconds, version := 0.0, ""
 	for _, row := range Rows() {
 		i := slices.IndexFunc(r.Rows, func(result Result) bool { return result.Row == row.Name })
@@ -178,20 +188,30 @@ func (r *Report) table() (string, error) {
 		}
 		result := r.Rows[i]
 		if result.Skipped != "" {
-			fmt.Fprintf(&b, "| **%s**: %s | %s | | | | | | | left out: %s |\n", row.Name, row.Fault, row.Promise, result.Skipped)
+			fmt.Fprintf(&b, "| %s | | | | | | | | | | left out: %s |\n", row.described(), cell(result.Skipped))
 			continue
 		}
 		if !result.Passed {
 			return "", fmt.Errorf("write docs: the row %s is red", row.Name)
 		}
 		c := result.Counters
-		fmt.Fprintf(&b, "| **%s**: %s | %s | %d | %d | %d | %d, %d | %d | %d | %s |\n", row.Name, row.Fault, row.Promise,
-			c.Attempted, c.Accepted, c.Refused+c.Rejected+c.Unsent, c.Unknown, c.Recovered, c.Duplicated, c.Lost, result.measured())
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %s |\n", row.described(), c.Attempted, c.Accepted,
+			c.Refused+c.Unsent, c.Rejected, c.Unknown, c.Recovered, c.Duplicated, c.Deleted, c.Lost, cell(result.measured("<br>")))
 		seconds += result.Seconds
 		version = result.RabbitMQ
 	}
 	e := r.Environment
-	fmt.Fprintf(&b, "\n%s in all, on %d cores (%s), RabbitMQ %s, %s, commit %s.\n",
+	fmt.Fprintf(&b, "\nEvery attempt is in one of the columns 202 (or 200), refused, rejected and unknown. %s in all, on %d cores (%s), RabbitMQ %s, %s, commit %s.\n",
 		(time.Duration(seconds) * time.Second).String(), e.Cores, e.Platform, version, e.Go, e.Twinlane)
 	return b.String(), nil
+}
+
+// described is the row's cell in the table.
+func (r Row) described() string {
+	return cell(fmt.Sprintf("**%s**: %s.<br>%s.", r.Name, r.Fault, r.Promise))
+}
+
+// cell is a text that cannot end the cell that it is in.
+func cell(text string) string {
+	return strings.NewReplacer("|", `\|`, "\n", " ").Replace(text)
 }

@@ -14,8 +14,8 @@ func full() *Report {
 	r := &Report{}
 	for _, row := range Rows() {
 		r.Add(Environment{Go: "go1", Cores: 2}, Result{
-			Row: row.Name, Passed: true, Seconds: 2, RabbitMQ: "3.10.8", Counters: Counters{Attempted: 11, Accepted: 9, Unknown: 2, Recovered: 1},
-			Facts: []Fact{{Name: "first 503 after", Value: "12ms"}},
+			Row: row.Name, Passed: true, Seconds: 2, RabbitMQ: "3.10.8", Counters: Counters{Attempted: 11, Accepted: 5, Refused: 1, Rejected: 2, Unknown: 3, Recovered: 1, Deleted: 4},
+			Facts: []Fact{{Name: "first 503 after", Value: "12ms"}, {Name: "kills", Value: "4"}, {Name: "first 503 after", Value: "1s"}},
 		})
 	}
 	return r
@@ -57,7 +57,7 @@ func TestDocsAreWrittenBetweenTheMarkers(t *testing.T) {
 		require.True(t, strings.HasPrefix(page, "# Before\n\n"+tableBegin))
 		require.True(t, strings.HasSuffix(page, tableEnd+"\n\nAfter\n"))
 		require.NotContains(t, page, "the last table")
-		require.Equal(t, len(Rows()), strings.Count(page, "| 11 | 9 | 0 | 2, 1 | 0 | 0 | first 503 after 12ms |"))
+		require.Equal(t, len(Rows()), strings.Count(page, "| 11 | 5 | 1 | 2 | 3 | 1 | 0 | 4 | 0 | first 503 after 12ms / 1s<br>kills 4 |"))
 		require.Contains(t, page, "RabbitMQ 3.10.8")
 	}
 }
@@ -79,11 +79,11 @@ func TestDocsNeedEveryRowGreen(t *testing.T) {
 func TestResultTellsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	r := Result{
-		Row: "row", Seed: 5, Logs: "/logs", Counters: Counters{Lost: 1},
+		Row: "row", Seed: 5, Logs: "/logs", Counters: Counters{Attempted: 9, Accepted: 3, Rejected: 2, Wrong: 4, Deleted: 6, Lost: 1},
 		Violations: []Violation{{What: "lost", IDs: []string{"a"}, Of: 1}, {What: "late"}},
 	}
 	text := r.Text()
-	for _, part := range []string{"RED row", "lost 1", "- lost: 1, such as [a]", "- late", "/logs", "ROW=row SEED=5"} {
+	for _, part := range []string{"RED row", "attempted 9 = accepted 3 + refused 0 + rejected 2 + unknown 0 + wrong 4 ", "deleted 6  lost 1", "- lost: 1, such as [a]", "- late", "/logs", "ROW=row SEED=5"} {
 		require.Contains(t, text, part)
 	}
 	r.Passed = true

@@ -36,28 +36,36 @@ func gatewayRows() []Row {
 	}
 }
 
+// drainDelay is longer than a load balancer takes to notice.
+const drainDelay = time.Second
+
 func rollingRestart(l *Lab) {
-	drain := settings{"DRAIN_DELAY": "1s"} // longer than a load balancer takes to notice
-	g, w := l.pair(drain, nil)
-	gateways, workers := []*service{g, l.gateway(drain)}, []*service{w, l.worker(nil)}
+	drain := settings{"DRAIN_DELAY": drainDelay.String()}
+	few := settings{"CONCURRENCY": "20"} // less than the load takes, so that each has deliveries that wait for their turn
+	g, w := l.pair(drain, few)
+	gateways, workers := []*service{g, l.gateway(drain)}, []*service{w, l.worker(few)}
 	l.ready(append(gateways, workers...)...)
 	l.watch(gateways...)
 	load := l.start(traffic{Rate: 150, Work: 400 * time.Millisecond, To: gateways})
 	l.pause(time.Second)
 	for _, s := range append(gateways, workers...) {
 		l.pause(500*time.Millisecond + upTo(l.rand, time.Second))
-		ctx, cancel := context.WithTimeout(l.ctx, startTimeout)
+		ctx, cancel := context.WithTimeout(l.ctx, l.opts.patient(startTimeout))
 		began := time.Now()
 		l.must(s.terminate(ctx))
 		cancel()
-		l.fact(s.name+" stopped within", time.Since(began))
+		took := time.Since(began)
+		l.fact(s.kind+" stopped within", took)
+		l.check(s.kind != "gateway" || took >= drainDelay, "%s stopped after %s and drains for %s", s.name, took, drainDelay)
 		l.restart(s)
 		l.ready(s)
 	}
 	l.pause(time.Second)
 	load.stop()
 	l.requireAccepted(l.timeline())
-	l.finish()
+	for client, x := range l.finish().Executions {
+		l.check(len(x.Begun) == 1, "%s was begun %d times", client, len(x.Begun))
+	}
 }
 
 func gatewayKilled(l *Lab) {
@@ -81,7 +89,7 @@ func hostileClients(l *Lab) {
 	load := l.start(traffic{Rate: 100, Work: 50 * time.Millisecond, To: []*service{g}})
 	// What a client may send as it likes is ignored where it makes no sense.
 	odd := l.start(traffic{Rate: 50, Work: 50 * time.Millisecond, To: []*service{g}, Headers: map[string]string{
-		"Traceparent": strings.Repeat("0", 3000), "Tracestate": strings.Repeat("a=b,", 1000), "X-Request-Id": strings.Repeat("r", 300),
+		"Traceparent": strings.Repeat("0", 3000), "Tracestate": strings.Repeat("a=b,", 2500), "X-Request-Id": strings.Repeat("r", 300),
 	}})
 	connects := l.metric(g, "gateway_amqp_connects_total")
 	failures := l.metric(g, "gateway_amqp_connection_failures_total")

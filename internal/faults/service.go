@@ -27,13 +27,15 @@ type settings map[string]string
 
 // service is a gateway or a worker: one process after the other, with one log file for all of them.
 type service struct {
+	kind   string // gateway or worker
 	name   string
 	binary string
 	args   []string
 	set    settings
 	log    string
 	client *http.Client
-	out    atomic.Bool // not to be sent requests, as a watch has found
+	within time.Duration // that a process of it starts in
+	out    atomic.Bool   // not to be sent requests, as a watch has found
 
 	mu      sync.Mutex
 	process *rabbittest.Process
@@ -46,7 +48,7 @@ const startTimeout = 20 * time.Second
 
 // start starts a process and returns when it listens.
 func (s *service) start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.within)
 	defer cancel()
 	log, err := os.OpenFile(filepath.Clean(s.log), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -40,8 +40,8 @@ func (l *Lab) service(kind string, n int, common, own settings) *service {
 	maps.Copy(set, own)
 	name := fmt.Sprintf("%s-%d", kind, n)
 	return &service{
-		name: name, binary: filepath.Join(l.opts.Binaries, kind), set: set,
-		log: filepath.Join(l.dir, name+".log"), client: l.client,
+		kind: kind, name: name, binary: filepath.Join(l.opts.Binaries, kind), set: set,
+		log: filepath.Join(l.dir, name+".log"), client: l.client, within: l.opts.patient(startTimeout),
 	}
 }
 
@@ -97,6 +97,12 @@ func (l *Lab) metric(s *service, name string, labels ...string) float64 {
 	v, err := s.metric(l.ctx, name, labels...)
 	l.must(err)
 	return v
+}
+
+// republished counts the tasks that a gateway or a worker has published once more because the outcome of the first time
+// was unknown. Results that are published twice are not tasks that run twice.
+func (l *Lab) republished(s *service) int {
+	return int(l.metric(s, s.kind+"_publisher_republished_total", `publisher="`+s.kind+`-publish"`))
 }
 
 // watch asks the services whether they are ready, over and over until the row ends, as a load balancer does.

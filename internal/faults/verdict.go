@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Counters are the books of a row, in tasks.
+// Counters are the books of a row, in tasks. Accepted, Refused, Unknown, Rejected, Unsent and Wrong add up to Attempted.
 type Counters struct {
 	Attempted  int `json:"attempted"`
 	Accepted   int `json:"accepted"`
@@ -17,6 +17,7 @@ type Counters struct {
 	Unknown    int `json:"unknown"`
 	Rejected   int `json:"rejected"`
 	Unsent     int `json:"unsent"`
+	Wrong      int `json:"wrong"`
 	Completed  int `json:"completed"`
 	Dead       int `json:"dead"`
 	Recovered  int `json:"recovered"`  // of those of unknown outcome: completed or dead all the same
@@ -78,11 +79,9 @@ func (l *Lab) check(holds bool, format string, args ...any) {
 	}
 }
 
-// within checks that something was as fast as promised. A test, which shares the machine, is more patient.
+// within checks that something was as fast as promised.
 func (l *Lab) within(took, limit time.Duration, what string) {
-	if l.opts.Short {
-		limit *= 4
-	}
+	limit = l.opts.patient(limit)
 	l.check(took <= limit, "%s took %s, and not %s at most", what, readable(took), limit)
 }
 
@@ -132,10 +131,10 @@ func (l *Lab) pause(d time.Duration) {
 	}
 }
 
-// await waits until f succeeds, for at most limit, and returns how long that took.
+// await waits until f succeeds, for at most limit as far as a test is not more patient, and returns how long that took.
 func (l *Lab) await(limit time.Duration, f func() error) time.Duration {
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(l.ctx, limit)
+	ctx, cancel := context.WithTimeout(l.ctx, l.opts.patient(limit))
 	defer cancel()
 	l.must(poll(ctx, 20*time.Millisecond, f))
 	return time.Since(began)

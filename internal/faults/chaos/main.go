@@ -119,7 +119,7 @@ func (c *config) runRows(ctx context.Context, rows []faults.Row, stdout io.Write
 	}
 	_, _ = fmt.Fprintf(stdout, "seed %d\n", c.Seed)
 	opts := faults.Options{Binaries: c.Bin, Dir: c.Dir, Seed: c.Seed, Backlog: c.Backlog}
-	var red []string
+	var red, leftOut []string
 	ran := 0
 	for _, row := range rows {
 		result := faults.Run(ctx, row, opts)
@@ -129,6 +129,7 @@ func (c *config) runRows(ctx context.Context, rows []faults.Row, stdout io.Write
 		}
 		switch {
 		case result.Skipped != "":
+			leftOut = append(leftOut, fmt.Sprintf("%s (%s)", row.Name, result.Skipped))
 		case result.Passed:
 			ran++
 		default:
@@ -140,9 +141,22 @@ func (c *config) runRows(ctx context.Context, rows []faults.Row, stdout io.Write
 			return err
 		}
 	}
-	if len(red) > 0 {
-		return fmt.Errorf("%d of %d rows are red: %s", len(red), ran, strings.Join(red, ", "))
+	text, ok := summary(ran, red, leftOut, len(c.Rows) > 0)
+	if !ok {
+		return errors.New(text)
 	}
-	_, _ = fmt.Fprintf(stdout, "%d rows, nothing lost\n", ran)
+	_, _ = fmt.Fprintln(stdout, text)
 	return nil
+}
+
+// summary says how it went, and whether that is what was asked for: nothing is red, and a row that was named has run.
+func summary(ran int, red, leftOut []string, named bool) (text string, ok bool) {
+	text = fmt.Sprintf("%d rows, nothing lost", ran)
+	if len(red) > 0 {
+		text = fmt.Sprintf("%d of %d rows are red: %s", len(red), ran, strings.Join(red, ", "))
+	}
+	if len(leftOut) > 0 {
+		text += "; left out: " + strings.Join(leftOut, ", ")
+	}
+	return text, len(red) == 0 && ran > 0 && (len(leftOut) == 0 || !named)
 }

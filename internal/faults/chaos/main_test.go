@@ -71,3 +71,31 @@ func TestDocsNeedAReport(t *testing.T) {
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "the report has no row")
 }
+
+func TestSummaryNamesWhatDidNotRun(t *testing.T) {
+	t.Parallel()
+	away := []string{"b (no root)"}
+	for name, c := range map[string]struct {
+		ran   int
+		red   []string
+		away  []string
+		named bool
+		text  string
+		ok    bool
+	}{
+		"all":               {2, nil, nil, false, "2 rows, nothing lost", true},
+		"one cannot run":    {1, nil, away, false, "1 rows, nothing lost; left out: b (no root)", true},
+		"the one named":     {0, nil, away, true, "0 rows, nothing lost; left out: b (no root)", false},
+		"one of two named":  {1, nil, away, true, "1 rows, nothing lost; left out: b (no root)", false},
+		"none can":          {0, nil, away, false, "0 rows, nothing lost; left out: b (no root)", false},
+		"red and left out":  {1, []string{"a"}, away, false, "1 of 1 rows are red: a; left out: b (no root)", false},
+		"red, and all were": {2, []string{"a"}, nil, true, "1 of 2 rows are red: a", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, ok := summary(c.ran, c.red, c.away, c.named)
+			require.Equal(t, c.text, text)
+			require.Equal(t, c.ok, ok)
+		})
+	}
+}
