@@ -125,9 +125,10 @@ export function readStepBooks(shared) {
   const ended = exec.scenario.startTime;
   readBooks(shared.run, [step], settings, {
     reading: 'step',
+    ended: () => ended,
+    lasted: () => step.seconds,
     from: () => ended + settings.gap * 1000,
-    until: () => ended + settings.booksTimeout * 1000,
-    open: (_, left) => console.log(openLine(step, left)),
+    open: (...work) => console.log(openLine(...work)),
   });
 }
 
@@ -136,15 +137,16 @@ export function readStepBooks(shared) {
  * over whose time is not over yet.
  */
 export function teardown(shared) {
-  const started = Date.parse(shared.startedAt);
-  const ended = Date.now();
-  const begun = steps.filter((step) => step.books && started + step.startsAt * 1000 < ended);
-  const endOf = (step) => started + (step.startsAt + step.seconds) * 1000;
+  const now = Date.now();
+  const startOf = (step) => Date.parse(shared.startedAt) + step.startsAt * 1000;
+  const begun = steps.filter((step) => step.books && startOf(step) < now);
+  const ended = (step) => Math.min(startOf(step) + step.seconds * 1000, now);
   readBooks(shared.run, begun, settings, {
     reading: 'end',
-    from: () => ended,
-    until: (step) => Math.min(endOf(step), ended) + settings.booksTimeout * 1000,
-    open: (step, left) => console.log(openLine(step, left)),
+    ended,
+    lasted: (step) => (ended(step) - startOf(step)) / 1000,
+    from: () => now,
+    open: (...work) => console.log(openLine(...work)),
   });
 }
 

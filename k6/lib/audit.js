@@ -8,32 +8,37 @@ import * as format from './format.js';
 export function bookFindings(summary) {
   const steps = bookedSteps(summary);
   return [
-    ...missing(steps, summary.settings), ...surplus(steps), ...unread(steps),
+    ...missing(steps), ...surplus(steps), ...unread(steps),
     ...unknown(steps), ...died(steps), ...repeated(steps), ...late(steps),
   ];
 }
 
-/** The result of the books as a sentence, or an empty string for a run without any or whose books do not balance. */
+/**
+ * The result of the books as a sentence, or an empty string for a run without any or whose books do not balance. It says
+ * "every" only where no request is of unknown outcome: else totals that balance prove less.
+ */
 export function booksSentence(summary) {
   const steps = bookedSteps(summary);
   if (steps.length === 0 || steps.some(({ books }) => books.state !== 'balanced')) {
     return '';
   }
   const ends = ['completed', 'dead', 'discarded'].filter((name) => sum(steps, name) > 0);
-  if (ends.length === 0) {
-    return 'No task was accepted into the queue.';
+  const accepted = `${format.count(sum(steps, 'accepted'))} accepted`;
+  const done = ends.length === 0 ? 'none settled' : format.listing(ends.map((name) => `${format.count(sum(steps, name))} ${name}`));
+  if (sum(steps, 'unknown') > 0) {
+    return `The books balance but for ${format.plural(sum(steps, 'unknown'), 'request')} of unknown outcome: ${accepted}, ${done}.`;
   }
-  const each = ends.map((name) => `${format.count(sum(steps, name))} ${name}`);
-  return `Every accepted task is accounted for: ${format.count(sum(steps, 'accepted'))} accepted, ${format.listing(each)}.`;
+  return ends.length === 0 ? 'No task was accepted into the queue.' : `Every accepted task is accounted for: ${accepted}, ${done}.`;
 }
 
-function missing(steps, settings) {
+function missing(steps) {
   const found = steps.filter(({ books }) => books.state === 'missing');
   if (found.length === 0) {
     return [];
   }
-  return [failure(`${format.plural(sum(found, 'missing'), 'accepted task')} missing: neither completed nor dead nor discarded ` +
-    `${format.span(settings.books_timeout_seconds)} after the step (BOOKS_TIMEOUT). ${each(found, 'missing')}.`)];
+  return [failure(`${format.plural(sum(found, 'missing'), 'accepted task')} missing: neither completed nor dead nor discarded when ` +
+    `the books were read last. ${format.listing(found.map(({ name, books }) => (
+      `${name}: ${format.count(books.missing)}, ${format.span(books.read_after_seconds)} after its end`)))}.`)];
 }
 
 function surplus(steps) {
@@ -52,8 +57,10 @@ function unread(steps) {
 function unknown(steps) {
   const all = sum(steps, 'unknown');
   const done = steps.filter(({ books }) => books.state === 'balanced');
+  const hidden = sum(steps, 'hidden');
   return all === 0 ? [] : [note(`${format.plural(all, 'request')} of unknown outcome, without an answer or with one that promises ` +
-    `nothing: the books may hold as many tasks more than were accepted, and hold ${format.count(sum(done, 'surplus'))} more.`)];
+    `nothing: the books may hold as many tasks more than were accepted, and hold ${format.count(sum(done, 'surplus'))} more.` +
+    (hidden === 0 ? '' : ` Up to ${format.plural(hidden, 'accepted task')} may be missing behind the unknown ones.`))];
 }
 
 function died(steps) {

@@ -15,9 +15,9 @@ const counts = ['settled', 'completed', 'dead', 'discarded', 'duplicates'];
 const spans = ['end_to_end_ms', 'queue_wait_ms', 'service_time_ms'];
 const statistics = { avg: 'mean', p50: 'p50', p95: 'p95', p99: 'p99', max: 'max' };
 
-// What a reader adds to the gateway's figures: that there is a reading, and after how many seconds of reading the books
-// were settled; 0 while they are not.
-const own = ['read', 'settled_after'];
+// What a reader adds to the gateway's figures: that there is a reading, how many seconds after the step's end the books
+// were settled (0 while they are not), and when they were read last.
+const own = ['read', 'settled_after', 'read_after'];
 
 const times = spans.flatMap((span) => Object.keys(statistics).map((name) => `${span}_${name}`));
 const figures = [...counts, ...times, 'drain_ms', ...own];
@@ -71,11 +71,6 @@ export function figuresOf(answer) {
   return Object.entries(found).filter(([, value]) => Number.isFinite(value));
 }
 
-/** Whether nothing is open any more, as far as the gateway that answered knows. */
-export function nothingOpen(answer) {
-  return answer.caught_up === true && answer.settled >= answer.accepted_here;
-}
-
 /**
  * The books of a step, or null where it has none. `counted` says what k6 counted, `disturbs` whether another step
  * followed: work that is left over then is work that it had to share the worker with.
@@ -100,7 +95,8 @@ export function stepBooks(metrics, step, { accepted, unknown, disturbs, gap }) {
   const missing = Math.max(0, accepted - found.settled);
   const surplus = Math.max(0, found.settled - accepted);
   const settledAfter = value(readings.step, 'settled_after');
-  const books = { state: stateOf(missing, surplus, unknown), accepted, unknown, ...found, missing, surplus };
+  const hidden = Math.max(0, Math.min(unknown, found.settled) - surplus);
+  const books = { state: stateOf(missing, surplus, unknown), accepted, unknown, ...found, missing, surplus, hidden };
   for (const span of spans) {
     books[span] = {};
     for (const name of Object.keys(statistics)) {
@@ -109,6 +105,7 @@ export function stepBooks(metrics, step, { accepted, unknown, disturbs, gap }) {
   }
   books.drain_ms = known('drain_ms');
   books.settled_after_seconds = settledAfter === 0 ? null : round(settledAfter);
+  books.read_after_seconds = round(value(reading, 'read_after'));
   books.late = disturbs && (settledAfter === 0 || settledAfter > gap);
   return books;
 }
@@ -125,7 +122,10 @@ function decisive(value) {
     best === null || value(reading, 'settled') >= value(best, 'settled') ? reading : best), null);
 }
 
-/** More outcomes than acceptances are right as long as requests of unknown outcome can have brought them. */
+/**
+ * How the totals compare. Each settled task of unknown outcome can stand in for an accepted one that is lost: `hidden`
+ * is how many at most. More outcomes than acceptances are right as long as requests of unknown outcome can have brought them.
+ */
 function stateOf(missing, surplus, unknown) {
   if (missing > 0) {
     return 'missing';
@@ -136,13 +136,13 @@ function stateOf(missing, surplus, unknown) {
 /** The figures of books that could not be read. */
 function nothing() {
   const all = {};
-  for (const name of [...counts, 'missing', 'surplus']) {
+  for (const name of [...counts, 'missing', 'surplus', 'hidden']) {
     all[name] = null;
   }
   for (const span of spans) {
     all[span] = Object.fromEntries(Object.keys(statistics).map((name) => [name, null]));
   }
-  return { ...all, drain_ms: null, settled_after_seconds: null };
+  return { ...all, drain_ms: null, settled_after_seconds: null, read_after_seconds: null };
 }
 
 /** Rounds to a thousandth. */

@@ -2,8 +2,8 @@
 
 import { failureClasses } from './steps.js';
 
-const booked = ['state', 'accepted', 'unknown', 'settled', 'completed', 'dead', 'discarded', 'missing', 'surplus', 'duplicates',
-  'drain_ms', 'settled_after_seconds', 'late'];
+const booked = ['state', 'accepted', 'unknown', 'settled', 'completed', 'dead', 'discarded', 'missing', 'surplus', 'hidden', 'duplicates',
+  'drain_ms', 'settled_after_seconds', 'read_after_seconds', 'late'];
 const spans = ['end_to_end', 'queue_wait', 'service_time'];
 
 const plain = ['name', 'lane', 'rps', 'run', 'starts_at_seconds', 'seconds', 'complete', 'vus', 'sent', 'answered', 'ok',

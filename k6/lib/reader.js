@@ -4,10 +4,10 @@ import http from 'k6/http';
 import { sleep } from 'k6';
 import { Gauge } from 'k6/metrics';
 
-import { booksURL, figuresOf, nothingOpen } from './books.js';
+import { booksURL, figuresOf } from './books.js';
+import { isSettled, mayBeOpen, see, tasksDue, unseen } from './quiet.js';
 
 const pause = 0.5; // seconds between two readings
-const quiet = 1; // seconds for which balanced books may not change before they are believed
 
 const gauge = new Gauge('books');
 
@@ -24,15 +24,14 @@ export function askBooks(run, step, settings) {
 }
 
 /**
- * Reads the books of steps until all of them are settled, or each has had its time. `from(step)` and `until(step)` say
- * in milliseconds since the epoch when its reading may end at the earliest and has to at the latest; `open` is called
- * once, where books are not settled when their reading might have ended.
- *
- * Books are settled when the gateway knows of no open task and no outcome has come for a moment: each of several
- * gateways knows only the tasks that it accepted itself, but the outcomes of all.
+ * Reads the books of steps until all of them are settled (see quiet.js), or BOOKS_TIMEOUT is over. `ended(step)` and
+ * `from(step)` say in milliseconds since the epoch when a step ended and when its reading may end at the earliest, and
+ * `lasted(step)` for how many seconds it ran. `open` is called once, where tasks are open or may be when a reading
+ * might have ended.
  */
-export function readBooks(run, steps, settings, { reading, from, until, open }) {
-  let left = steps.map((step) => ({ step, begun: Date.now(), at: 0, settled: -1, since: 0, told: false }));
+export function readBooks(run, steps, settings, { reading, ended, lasted, from, open }) {
+  const until = (step) => ended(step) + settings.booksTimeout * 1000;
+  let left = steps.map((step) => ({ step, ended: ended(step), due: tasksDue(step, lasted(step)), seen: unseen(), told: false }));
   while (left.length > 0) {
     for (const entry of left) {
       const { status, answer } = askBooks(run, entry.step, settings);
@@ -43,10 +42,10 @@ export function readBooks(run, steps, settings, { reading, from, until, open }) 
       }
     }
     const now = Date.now();
-    left = left.filter((entry) => !isSettled(entry, from(entry.step)) && now < until(entry.step));
-    for (const entry of left.filter(({ step, told, since }) => !told && since === 0 && now >= from(step))) {
+    left = left.filter(({ step, seen }) => !isSettled(seen, from(step), settings) && now < until(step));
+    for (const entry of left.filter(({ step, told, seen }) => !told && mayBeOpen(seen) && now >= from(step))) {
       entry.told = true;
-      open(entry.step, (until(entry.step) - now) / 1000);
+      open(entry.step, (until(entry.step) - now) / 1000, entry.seen.since === 0);
     }
     if (left.length > 0) {
       sleep(pause);
@@ -54,26 +53,14 @@ export function readBooks(run, steps, settings, { reading, from, until, open }) 
   }
 }
 
-/**
- * Takes a reading into an entry and into the metrics. `at` is when it was taken, and `since` when the same books were
- * first seen with nothing open; 0 while something is.
- */
-function note(entry, answer, reading) {
-  entry.at = Date.now();
-  if (!nothingOpen(answer)) {
-    entry.since = 0;
-  } else if (entry.since === 0 || answer.settled !== entry.settled) {
-    entry.since = entry.at;
-  }
-  entry.settled = answer.settled;
-  const settledAfter = entry.since === 0 ? 0 : Math.max(0.001, (entry.since - entry.begun) / 1000);
-  const found = [...figuresOf(answer), ['settled_after', settledAfter]];
-  const { name, lane, rps } = entry.step;
+/** Takes a reading into what was seen of a step, and into the metrics. */
+function note({ step, ended, due, seen }, answer, reading) {
+  see(seen, answer, due, Date.now());
+  const after = (at) => Math.max(0.001, (at - ended) / 1000);
+  const settledAfter = seen.since === 0 ? 0 : after(seen.since);
+  const found = [...figuresOf(answer), ['settled_after', settledAfter], ['read_after', after(seen.at)]];
+  const { name, lane, rps } = step;
   for (const [figure, value] of found) {
     gauge.add(value, { step: name, lane, rps: String(rps), reading, figure });
   }
-}
-
-function isSettled({ at, since }, from) {
-  return since !== 0 && at >= from && at - since >= quiet * 1000;
 }

@@ -19,9 +19,9 @@ export function stepLine(steps, step, settings) {
   return `[${number}/${all}] ${step.lane} at ${format.rate(step.rps)}, ${format.span(left)} left`;
 }
 
-/** The line that says that a run waits for work which is left over. */
-export function openLine(step, secondsLeft) {
-  return `Tasks of ${step.name} are still open: waiting for their outcome, ${format.span(Math.max(0, secondsLeft))} at most`;
+/** The line that says that a run waits for work which is left over, or may be where the gateway cannot know (`sure`). */
+export function openLine(step, secondsLeft, sure) {
+  return `Tasks of ${step.name} ${sure ? 'are still' : 'may still be'} open: waiting for their outcome, ${format.span(Math.max(0, secondsLeft))} at most`;
 }
 
 /** Everything that a run prints at its end: headline, table, books, findings. */

@@ -19,7 +19,7 @@ export function settingsOf(env) {
  * step, or null for a step that was not reached; `ran` is how many seconds the run took, by default all that were planned.
  *
  * `books` are `{ accepted, unknown, step, end }`: what k6 counted, and the two readings, each as the gateway answers
- * and with `settled_after` besides. By default they balance at the step's end.
+ * and with `settled_after` and `read_after` besides. By default they balance at the step's end.
  */
 export function summaryOf(env, measure, { ran, extraEnv } = {}) {
   const settings = settingsOf(env);
@@ -56,8 +56,8 @@ function stepData(step, measured) {
   data[names.accepted] = counter(accepted);
   data[names.unknown] = counter(unknown);
   for (const reading of Object.keys(read)) {
-    const { settled_after: settledAfter = 1.5 } = read[reading];
-    for (const [figure, value] of [...figuresOf(read[reading]), ['settled_after', settledAfter]]) {
+    const { settled_after: settledAfter = 1.5, read_after: readAfter = 2.5 } = read[reading];
+    for (const [figure, value] of [...figuresOf(read[reading]), ['settled_after', settledAfter], ['read_after', readAfter]]) {
       data[metricName(step, reading, figure)] = { type: 'gauge', values: { value, min: value, max: value } };
     }
   }

@@ -2,6 +2,7 @@
 
 import { test } from './harness.js';
 import { booksTests } from './unit/books.js';
+import { quietTests } from './unit/quiet.js';
 import { reportTests } from './unit/report.js';
 import { settingsTests } from './unit/settings.js';
 import { stepsTests } from './unit/steps.js';
@@ -15,6 +16,7 @@ export default function () {
   test('steps', stepsTests);
   test('summary', summaryTests);
   test('books', booksTests);
+  test('quiet', quietTests);
   test('report', reportTests);
 }
 

@@ -21,6 +21,7 @@ type ledger struct {
 	invent    int           // completions of each run that nobody asked for
 	behind    time.Duration // how long after the start nothing is known
 	gateways  int           // how many of them share the load, of which the stub is all, and its books those of one
+	restart   time.Duration // how long after a run's first task the gateway forgets what it accepted; 0 for never
 	forgetful bool          // there is no such route
 
 	began time.Time
@@ -30,6 +31,7 @@ type ledger struct {
 
 // book is what is known of one run.
 type book struct {
+	began        time.Time
 	accepted     int
 	lastAccepted time.Time
 	tasks        []entry
@@ -48,6 +50,7 @@ func (l *ledger) flags() {
 	flag.IntVar(&l.invent, "invent", 0, "completions of each run without an acceptance")
 	flag.DurationVar(&l.behind, "behind", 0, "how long after the start the books are not known")
 	flag.IntVar(&l.gateways, "gateways", 1, "how many gateways share the load")
+	flag.DurationVar(&l.restart, "restart", 0, "how long after a run's first task its acceptances are forgotten")
 	flag.BoolVar(&l.forgetful, "forgetful", false, "keep no books: GET /v1/runs is not found")
 	l.runs = map[string]*book{}
 }
@@ -58,7 +61,7 @@ func (l *ledger) add(t task, promised bool) time.Duration {
 	defer l.mu.Unlock()
 	b := l.runs[t.Run]
 	if b == nil {
-		b = &book{}
+		b = &book{began: time.Now()}
 		l.runs[t.Run] = b
 	}
 	now := time.Now()
@@ -110,9 +113,13 @@ func (l *ledger) books(run string) map[string]any {
 			drain = t.done.Sub(b.lastAccepted).Seconds() * 1000
 		}
 	}
+	accepted := b.accepted / l.gateways
+	if l.restart > 0 && now.Sub(b.began) > l.restart {
+		accepted = 0
+	}
 	completed, all := len(times)+l.invent, spread(times)
 	return map[string]any{
-		"run": run, "accepted_here": b.accepted / l.gateways, "completed": completed, "dead": dead, "discarded": 0, "settled": completed + dead,
+		"run": run, "accepted_here": accepted, "completed": completed, "dead": dead, "discarded": 0, "settled": completed + dead,
 		"duplicates": l.repeat, "end_to_end_ms": all, "queue_wait_ms": all, "service_time_ms": all, "drain_ms": drain, "caught_up": true,
 	}
 }

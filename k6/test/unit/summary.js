@@ -102,8 +102,8 @@ export function summaryTests() {
   test('steps.csv has a line a step and a field a column', () => {
     const lines = stepsCSV(summaryOf({}, published)).split('\r\n');
     equal([lines.length, lines[17]], [18, '']);
-    ok(lines.slice(0, 17).every((line) => line.split(',').length === 58), 'a line has another number of fields');
-    contains(lines[2], ',balanced,1501,0,1501,1501,0,0,0,0,0,1001.5,1.5,false,1010,1005,1020,1030,1040.123,');
+    ok(lines.slice(0, 17).every((line) => line.split(',').length === 60), 'a line has another number of fields');
+    contains(lines[2], ',balanced,1501,0,1501,1501,0,0,0,0,0,0,1001.5,1.5,2.5,false,1010,1005,1020,1030,1040.123,');
     contains(lines[1], 'sync_050,sync,50,test.sync_050,0,30,true,100,1501,1501,1501,0,0,50.033,50.033,0,0,0,1002.3');
   });
 
