@@ -35,9 +35,10 @@ func (s *subscribed) renew(ctx context.Context, after time.Duration) {
 }
 
 // end ends the consumer, as the broker does when its queue is deleted: what was
-// handed over can still be settled.
+// handed over can still be settled. A stop meanwhile does not cost the
+// connection, on which others have deliveries to settle.
 func (s *subscribed) end(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 	s.ended.Store(true)
 	_ = s.session.call(ctx, func() error { return s.ch.Cancel(s.tag, false) }) // an error only says that it is closed

@@ -126,7 +126,8 @@ func (s *Subscription) subscribe(ctx context.Context, session *session, prefetch
 		session: session, tag: tag, timeout: s.conn.cfg.DialTimeout, metrics: s.metrics,
 		idle: make(chan struct{}, 1),
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.conn.cfg.DialTimeout)
+	// A stop meanwhile does not cost the connection, on which others have deliveries to settle.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.conn.cfg.DialTimeout)
 	defer cancel()
 	err := session.call(ctx, func() (err error) {
 		if sub.ch, err = session.conn.Channel(); err != nil {
@@ -211,7 +212,7 @@ func (s *subscribed) retire(ctx context.Context) {
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 	_ = s.session.call(ctx, s.ch.Close) // an error only says that it was closed already
 }

@@ -174,6 +174,24 @@ func TestSubscriptionNoticesThatItWasForgotten(t *testing.T) {
 	require.InDelta(t, before, metric(t, sub.reg, "subscription_losses_total"), 0, "a renewal is no loss")
 }
 
+// TestAStopAmidARenewalKeepsTheConnection stops idle consumers at every moment of
+// their renewals: others have deliveries to settle on the same connection.
+func TestAStopAmidARenewalKeepsTheConnection(t *testing.T) {
+	t.Parallel()
+	node := rabbittest.Start(t)
+	keeper := subscribe(t, node.URL(), "q", 1, new(inbox).put)
+	for i := range 200 {
+		sub, err := rabbitmq.NewSubscription(keeper.conn, rabbitmq.SubscriptionConfig{Queue: "q", Prefetch: 1, ConsumerTag: "test"}, nil, nil)
+		require.NoError(t, err)
+		sub.RenewAfter(time.Duration(1+i%7) * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5_000+i*37)*time.Microsecond)
+		require.NoError(t, sub.Run(ctx, new(inbox).put))
+		cancel()
+	}
+	require.InDelta(t, 1, metric(t, keeper.reg, "amqp_connects_total"), 0)
+	require.Zero(t, metric(t, keeper.reg, "amqp_connection_failures_total"))
+}
+
 // TestADeliveryIsToldThatItsChannelIsGone loses a consumer, which leaves its
 // deliveries alone, and then the connection.
 func TestADeliveryIsToldThatItsChannelIsGone(t *testing.T) {
