@@ -89,6 +89,11 @@ func stuckStream(t *testing.T, v brokertest.VHost) {
 	publish(t, pub, "told", "")
 	ledger.Await(t, "told")
 	require.Empty(t, take(t, v, task.QueueTasks))
+	// Those in the DLQ have been insisted on for less than a minute perhaps.
+	require.Eventually(t, func() bool {
+		return p.metric(t, adminAddr, `worker_settlements_total{settlement="dead",source="tasks.v1"} `) == len(letters)
+	}, brokertest.Patience, 100*time.Millisecond)
+	require.Zero(t, p.metric(t, adminAddr, `worker_deliveries_held{cause="unconfirmed",source="tasks.v1"} `))
 
 	// A stop waits for no result: the next worker may be able to tell it.
 	leader(t, v, "suspend")

@@ -22,6 +22,7 @@ type Connection struct {
 	topology Topology
 	logger   *slog.Logger
 	metrics  *connectionMetrics
+	usable   func() // called when the connection is up, and when it is no longer blocked; nil where nobody asked
 
 	// redeclare asks Run to declare the topology again.
 	redeclare chan struct{}
@@ -86,6 +87,7 @@ func (c *Connection) keep(ctx context.Context, url string) error {
 	defer c.set(nil)
 	c.metrics.connects.Inc()
 	c.logger.Info("connected", "broker", hostOf(url))
+	c.tellUsable()
 	asked := c.redeclare
 	var due, pauseOver <-chan time.Time
 	for {
@@ -169,6 +171,13 @@ func (c *Connection) onBlocked(blocked bool, reason string, lasted time.Duration
 	c.metrics.blocked.Set(0)
 	c.metrics.blockedSeconds.Add(lasted.Seconds())
 	c.logger.Info("no longer blocked", "seconds", lasted.Seconds())
+	c.tellUsable()
+}
+
+func (c *Connection) tellUsable() {
+	if c.usable != nil {
+		c.usable()
+	}
 }
 
 func (c *Connection) set(s *session) {

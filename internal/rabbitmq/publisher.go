@@ -31,6 +31,7 @@ type Publisher struct {
 	// admitted holds a place for each publish in flight.
 	admitted chan struct{}
 	stopping atomic.Bool
+	recovery service.Signal
 	open     atomic.Int64  // channels in the pool
 	next     atomic.Uint64 // round robin of StrategyPerRequest
 }
@@ -58,6 +59,7 @@ func NewPublisher(cfg PublisherConfig, conn ConnectionConfig, topology Topology,
 		if err != nil {
 			return nil, err
 		}
+		c.usable = p.recovered
 		p.conns = append(p.conns, c)
 	}
 	switch cfg.Strategy {
@@ -126,6 +128,7 @@ func (p *Publisher) keepChannel(ctx context.Context, c *Connection) error {
 		p.pool.add(ch)
 		p.open.Add(1)
 		p.metrics.channels.Inc()
+		p.recovered()
 		select {
 		case reason := <-ch.lost:
 			if reason != nil && !s.isClosed() {
@@ -154,36 +157,6 @@ func (p *Publisher) openChannel(ctx context.Context, c *Connection, s *session) 
 		p.metrics.evictions.Inc()
 		p.logger.Warn("confirms stay away, connection closed")
 	})
-}
-
-// Ready returns nil when a publish has a channel to go out on, or why it has
-// none: ErrBlocked or ErrUnavailable.
-func (p *Publisher) Ready() error {
-	if err := p.connected(); err != nil {
-		return err
-	}
-	if p.pool != nil && p.open.Load() == 0 {
-		return fmt.Errorf("%w: no channel is open", ErrUnavailable)
-	}
-	return nil
-}
-
-// connected returns nil when one of the connections takes publishes.
-func (p *Publisher) connected() error {
-	if p.stopping.Load() {
-		return fmt.Errorf("%w: %w", ErrUnavailable, service.ErrStopping)
-	}
-	why := ErrUnavailable
-	for _, c := range p.conns {
-		err := c.Ready()
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, ErrBlocked) {
-			why = err
-		}
-	}
-	return why
 }
 
 // Publish returns nil when the broker has confirmed m and has not returned it:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
+	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/action"
 	"github.com/twinlane/twinlane/worker/internal/executor"
@@ -35,7 +36,7 @@ func BenchmarkResults(b *testing.B) {
 	node := rabbittest.Start(b, rabbittest.WithFullSize)
 	pub := startPublisher(b, node.URL(), 4)
 	with := &contender{name: "with results", results: startPublisher(b, node.URL(), 2)}
-	without := &contender{name: "without", results: nowhere{}}
+	without := &contender{name: "without", results: &nowhere{}}
 	contenders := []*contender{with, without}
 	for n := 0; b.Loop(); n++ {
 		for i := range contenders {
@@ -71,9 +72,11 @@ type contender struct {
 }
 
 // nowhere confirms everything, and publishes nothing.
-type nowhere struct{}
+type nowhere struct{ recovery service.Signal }
 
-func (nowhere) Publish(context.Context, rabbitmq.Message) error { return nil }
+func (*nowhere) Publish(context.Context, rabbitmq.Message) error { return nil }
+
+func (n *nowhere) Recovery() *service.Signal { return &n.recovery }
 
 // burst has a worker empty the queue, and measures from its first result on.
 func (c *contender) burst(b *testing.B, url string, tasks publisher) {

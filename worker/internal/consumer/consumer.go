@@ -49,9 +49,11 @@ type source interface {
 }
 
 // publisher is a *rabbitmq.Publisher, or a fake. It returns nil for a message
-// that the broker has confirmed, and only then.
+// that the broker has confirmed, and only then. Its recovery is raised when it is
+// worth while to publish again what has failed.
 type publisher interface {
 	Publish(ctx context.Context, m rabbitmq.Message) error
+	Recovery() *service.Signal
 }
 
 // Consumer runs the tasks that a source delivers.

@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
@@ -77,12 +78,15 @@ func (p *fakePublisher) Publish(ctx context.Context, m rabbitmq.Message) error {
 	return nil
 }
 
-// accept ends the failures, at any time.
-func (p *fakePublisher) accept() {
+// failWith changes what fails, at any time.
+func (p *fakePublisher) failWith(fails func(m rabbitmq.Message) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fails = nil
+	p.fails = fails
 }
+
+// accept ends the failures.
+func (p *fakePublisher) accept() { p.failWith(nil) }
 
 func (p *fakePublisher) noteResult(m rabbitmq.Message) error {
 	res, err := task.DecodeResult(m.Body)
@@ -97,19 +101,23 @@ func (p *fakePublisher) noteResult(m rabbitmq.Message) error {
 	return nil
 }
 
-// oneKind is a publisher for results, or for everything else.
+// oneKind is a publisher for results, or for everything else, with a recovery of
+// its own.
 type oneKind struct {
-	publisher
-	t       *testing.T
-	results bool
+	*fakePublisher
+	t        *testing.T
+	results  bool
+	recovery *service.Signal
 }
 
 func (p oneKind) Publish(ctx context.Context, m rabbitmq.Message) error {
 	if isResult(m) != p.results {
 		p.t.Errorf("%s %s went to the wrong publisher", m.Type, m.ID)
 	}
-	return p.publisher.Publish(ctx, m)
+	return p.fakePublisher.Publish(ctx, m)
 }
+
+func (p oneKind) Recovery() *service.Signal { return p.recovery }
 
 // isResult tells results from what moves tasks.
 func isResult(m rabbitmq.Message) bool { return m.Type == task.MessageTypeResult }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/service/servicetest"
 	"github.com/twinlane/twinlane/worker/internal/action"
 	"github.com/twinlane/twinlane/worker/internal/executor"
@@ -79,7 +80,8 @@ func newBench(t *testing.T, o options) *bench {
 	reg := prometheus.NewRegistry()
 	b.reg = reg
 	logger := slog.New(slog.NewJSONHandler(b.logged, nil))
-	results := NewResults(oneKind{b.publisher, t, true}, logger)
+	tasks := oneKind{b.publisher, t, false, &service.Signal{}}
+	results := NewResults(oneKind{b.publisher, t, true, &service.Signal{}}, logger)
 	if o.sharing != nil {
 		results = o.sharing.settler.results
 	}
@@ -93,7 +95,7 @@ func newBench(t *testing.T, o options) *bench {
 		Exit:            func(int) { t.Error("the process was told to exit") },
 	}, reg, logger)
 	cfg := Config{Lane: lane, MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace}
-	b.Consumer = New(cfg, b.source, oneKind{b.publisher, t, false}, results, exec, runner, reg, logger)
+	b.Consumer = New(cfg, b.source, tasks, results, exec, runner, reg, logger)
 
 	ctx, stop := context.WithCancel(t.Context())
 	b.stop = stop

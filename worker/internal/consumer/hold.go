@@ -31,6 +31,11 @@ const (
 
 	minPause = time.Second
 	maxPause = 30 * time.Second
+
+	// rush is the time over which those who wait for the same recovery try again.
+	// There can be as many as the worker may hold, and what has recovered has the
+	// work that comes in to do as well.
+	rush = time.Second
 )
 
 // insistFor is how long to insist on a settlement where a task may run for
@@ -84,7 +89,8 @@ func (c *Consumer) move(fetch context.Context, d amqp.Delivery) {
 }
 
 // insist goes on with a settlement, off the executor and with growing pauses,
-// until the broker has confirmed all of it. Meanwhile the delivery stays
+// until the broker has confirmed all of it. A pause is over soon once there is
+// word that another try is worth while, or none at all. Meanwhile the delivery stays
 // unanswered: requeued, it would have its task run once more. That is what it
 // comes to when fetch ends, for then the worker stops or the broker has the
 // delivery back, and when the time is up in which the broker waits for an
@@ -95,10 +101,10 @@ func (c *Consumer) insist(fetch context.Context, a answer, err error) {
 	c.hold(fetch, causeUnconfirmed, a.Delivery, func() {
 		all, cancel := context.WithTimeout(fetch, c.insistFor)
 		defer cancel()
-		err = c.repeat(all, &a, err, func() bool { return !a.onlyResultMissing() })
+		err = c.repeat(all, &a, err, c.settler.tasks, func() bool { return !a.onlyResultMissing() })
 		result, cancel := context.WithTimeout(all, resultWithin)
 		defer cancel()
-		err = c.repeat(result, &a, err, func() bool { return !c.settler.results.areLost() })
+		err = c.repeat(result, &a, err, c.settler.results, func() bool { return !c.settler.results.areLost() })
 		switch {
 		case err == nil:
 		case fetch.Err() == nil && a.onlyResultMissing():
@@ -114,9 +120,12 @@ func (c *Consumer) insist(fetch context.Context, a answer, err error) {
 }
 
 // repeat settles what failed with err, with growing pauses, until that does not
-// fail, goOn returns false, or ctx ends. It returns the last error.
-func (c *Consumer) repeat(ctx context.Context, a *answer, err error, goOn func() bool) error {
-	for pause := minPause; err != nil && goOn() && passed(ctx, jittered(pause)); pause = nextPause(pause) {
+// fail, goOn returns false, or ctx ends. It returns the last error. A recovery of
+// what it publishes through shortens the pause, one amid the try before as well.
+func (c *Consumer) repeat(ctx context.Context, a *answer, err error, through publisher, goOn func() bool) error {
+	recovery := through.Recovery().Next()
+	for pause := minPause; err != nil && goOn() && passed(ctx, jittered(pause), recovery); pause = nextPause(pause) {
+		recovery = through.Recovery().Next()
 		err = c.settler.settle(context.WithoutCancel(ctx), a)
 	}
 	return err
@@ -131,7 +140,7 @@ func (c *Consumer) giveBackLater(fetch context.Context, d amqp.Delivery) {
 		pause = nextPause(pause)
 	}
 	c.held.start(func() {
-		passed(fetch, pause)
+		passed(fetch, pause, nil)
 		c.awaitSource()
 		c.settler.requeue(d)
 	})
@@ -170,13 +179,18 @@ func (c *Consumer) awaitSource() (stopping bool) {
 	}
 }
 
-// passed waits. It returns false, at once, where ctx ends before.
-func passed(ctx context.Context, wait time.Duration) bool {
+// passed waits, and once sooner is closed for a moment at most. It returns
+// false, at once, where ctx ends before.
+func passed(ctx context.Context, wait time.Duration, sooner <-chan struct{}) bool {
+	began := time.Now()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return ctx.Err() == nil
+	case <-sooner:
+		moment := rand.N(rush) //nolint:gosec // Spread, not secrecy.
+		return passed(ctx, min(moment, wait-time.Since(began)), nil)
 	case <-ctx.Done():
 		return false
 	}

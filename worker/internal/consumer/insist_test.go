@@ -89,7 +89,9 @@ func TestAnUnconfirmedSettlementIsPublishedAgain(t *testing.T) {
 					for i, at := range tries[1:] {
 						require.Equal(t, messages[0], messages[i+1], "the same settlement")
 						pause := at.Sub(tries[i])
-						require.GreaterOrEqual(t, pause, want/2)
+						if i > 0 || name != "completed" { // that the neighbour's result was told is worth another try
+							require.GreaterOrEqual(t, pause, want/2)
+						}
 						require.Less(t, pause, want+want/2)
 						want = min(2*want, maxPause)
 					}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/service/servicetest"
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/executor"
@@ -25,14 +26,12 @@ const (
 
 // refuseResults has the broker refuse all results and nothing else.
 func (b *bench) refuseResults(err error) {
-	b.publisher.mu.Lock()
-	defer b.publisher.mu.Unlock()
-	b.publisher.fails = func(m rabbitmq.Message) error {
+	b.publisher.failWith(func(m rabbitmq.Message) error {
 		if isResult(m) {
 			return err
 		}
 		return nil
-	}
+	})
 }
 
 // loseResults brings a worker to where results are lost.
@@ -235,7 +234,7 @@ func TestResultsSayWhatTheirPublisherSays(t *testing.T) {
 	refused := errors.New("refused")
 	pub := &fakePublisher{journal: &journal{}, fails: func(rabbitmq.Message) error { return refused }}
 	var logged servicetest.Log
-	r := NewResults(pub, slog.New(slog.NewJSONHandler(&logged, nil)))
+	r := NewResults(oneKind{pub, t, false, &service.Signal{}}, slog.New(slog.NewJSONHandler(&logged, nil)))
 	require.Equal(t, refused, r.Publish(t.Context(), rabbitmq.Message{}))
 	require.False(t, r.areLost())
 	r.giveUp(refused)

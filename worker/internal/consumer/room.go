@@ -69,7 +69,7 @@ type stay struct {
 
 // begin waits until a lane may begin to consume, or ctx ends.
 func (r *room) begin(ctx context.Context, queue string) {
-	if queue == task.QueueIsolated || !passed(ctx, headStart) {
+	if queue == task.QueueIsolated || !passed(ctx, headStart, nil) {
 		return
 	}
 	if leave, err := take(ctx, r.suspects, 1); err == nil {

@@ -42,10 +42,13 @@ type world struct {
 // forEver is the wait of a task that ends when the test says so.
 const forEver = time.Duration(math.MaxInt64)
 
+// refused begins the ids of tasks that the target refuses when it has done them.
+const refused = "refused-"
+
 func newWorld(t *testing.T, v brokertest.VHost) *world {
 	t.Helper()
 	w := &world{VHost: v, release: make(chan struct{}), done: make(map[string]int)}
-	w.target = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	w.target = httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
 		wait, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -62,7 +65,11 @@ func newWorld(t *testing.T, v brokertest.VHost) *world {
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.done[r.Header.Get("Idempotency-Key")]++
+		id := r.Header.Get("Idempotency-Key")
+		w.done[id]++
+		if strings.HasPrefix(id, refused) {
+			answer.WriteHeader(http.StatusGone)
+		}
 	}))
 	t.Cleanup(w.target.Close)
 	conn, _ := v.Connect(t, rabbitmq.Tasks())
