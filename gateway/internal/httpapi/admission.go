@@ -2,9 +2,8 @@ package httpapi
 
 import (
 	"errors"
-	"net/http"
 
-	"github.com/twinlane/twinlane/internal/task"
+	"golang.org/x/sync/semaphore"
 )
 
 // The ways in which a request is refused for want of room.
@@ -13,17 +12,30 @@ var (
 	errAsyncFull  = errors.New("too many tasks of the async lane in flight")
 )
 
-// admitBody lets a request in while the bodies of all that are in flight fit
-// into the memory that is set aside for them. It does so before the body is
-// read: slow clients and large bodies are bounded like everything else. The
-// caller calls leave when the body is no longer held.
-func (a *api) admitBody(r *http.Request) (leave func(), err error) {
-	size := bodySize(r)
-	if !a.bodies.TryAcquire(size) {
-		return nil, errBodiesFull
-	}
-	return func() { a.bodies.Release(size) }, nil
+// room is what one request has of the memory that is set aside for the bodies of
+// all that are in flight. It grows with what comes in, and not with what a client
+// announces: one that sends nothing keeps nobody else out.
+type room struct {
+	of   *semaphore.Weighted
+	size int64
 }
+
+// newRoom returns the room of a request that has none yet. The caller calls leave
+// when its body is no longer held.
+func (a *api) newRoom() *room { return &room{of: a.bodies} }
+
+// grow makes room for size bytes in all. It fails at once where the bodies of
+// others leave none.
+func (r *room) grow(size int) error {
+	more := int64(size) - r.size
+	if !r.of.TryAcquire(more) {
+		return errBodiesFull
+	}
+	r.size += more
+	return nil
+}
+
+func (r *room) leave() { r.of.Release(r.size) }
 
 // admitTask lets a task of the async lane in while fewer of them than allowed
 // are being published. One more is refused at once: to let it queue for its
@@ -35,12 +47,4 @@ func (a *api) admitTask() (leave func(), err error) {
 		return nil, errAsyncFull
 	}
 	return func() { a.taking.Release(1) }, nil
-}
-
-// bodySize is how many bytes of the body will be read at most.
-func bodySize(r *http.Request) int64 {
-	if r.ContentLength < 0 || r.ContentLength > task.MaxRequestBytes {
-		return task.MaxRequestBytes
-	}
-	return r.ContentLength
 }

@@ -137,6 +137,49 @@ func TestSlowClientsTakeNoPlace(t *testing.T) {
 	}
 }
 
+// TestSilentClientsTakeNoRoom has clients announce the largest body, send a byte of
+// it and no more: what is set aside for bodies is for those that come in.
+func TestSilentClientsTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	const clients = 20
+	api := start(t, Config{MaxBodyBytes: task.MaxRequestBytes + (clients+2)*firstRead})
+	for n := range clients {
+		announced := "Content-Length: 262144\r\n\r\n{"
+		if n%2 == 1 {
+			announced = "Transfer-Encoding: chunked\r\n\r\n40000\r\n{"
+		}
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", api.Listener.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = io.WriteString(conn, "POST /v1/async HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+announced)
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == clients }, 10*time.Second, time.Millisecond)
+	large := `{"action":"delay","payload":"` + strings.Repeat("x", task.MaxRequestBytes-100) + `"}`
+	for range 3 {
+		require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", large).status)
+		require.Equal(t, http.StatusOK, api.post(t, "/v1/sync", smallest).status)
+	}
+}
+
+// TestABodyThatFindsNoRoomMidway is refused like one that finds none at all, and
+// gives back what it had.
+func TestABodyThatFindsNoRoomMidway(t *testing.T) {
+	t.Parallel()
+	sized := func(n int) string {
+		const head, tail = `{"action":"delay","payload":"`, `"}`
+		return head + strings.Repeat("x", n-len(head)-len(tail)) + tail
+	}
+	const limit = task.MaxRequestBytes / 2
+	api := start(t, Config{MaxBodyBytes: limit})
+	for range 3 {
+		refused := api.post(t, "/v1/async", sized(limit+1))
+		require.Equal(t, http.StatusTooManyRequests, refused.status)
+		require.Equal(t, "overloaded", codeOf(refused.problem(t)))
+		require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", sized(limit)).status)
+	}
+}
+
 // TestRecordsTakeNoPlace has the record of a key not be confirmed: its task is,
 // and so others can come.
 func TestRecordsTakeNoPlace(t *testing.T) {

@@ -33,16 +33,13 @@ func (a *api) async(c *gin.Context) error {
 // takeIn reads a task, puts it into its queue and returns its id. What it holds
 // of the request, its body, it gives back before it returns.
 func (a *api) takeIn(c *gin.Context, w *wait) (string, error) {
-	leave, err := a.admitBody(c.Request)
-	if err != nil {
-		return "", err
-	}
-	defer leave()
+	room := a.newRoom()
+	defer room.leave()
 	key, err := idempotencyKey(c.Request.Header)
 	if err != nil {
 		return "", err
 	}
-	r, err := a.readTask(c)
+	r, err := a.readTask(c, room)
 	if err != nil {
 		return "", err
 	}

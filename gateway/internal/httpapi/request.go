@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -32,13 +31,13 @@ type incoming struct {
 	body    []byte       // as it was sent
 }
 
-// readTask reads a task from a request.
-func (a *api) readTask(c *gin.Context) (incoming, error) {
+// readTask reads a task from a request, into its room.
+func (a *api) readTask(c *gin.Context, room *room) (incoming, error) {
 	acceptedAt := time.Now()
 	if err := checkMediaType(c.Request.Header); err != nil {
 		return incoming{}, err
 	}
-	body, err := readBody(c.Request)
+	body, err := readBody(c.Request, room)
 	if err != nil {
 		return incoming{}, err
 	}
@@ -92,32 +91,48 @@ func utf8Only(params map[string]string) bool {
 	return true
 }
 
-// firstRead is how much room a body gets before anything of it has come in. It
-// then grows with what does come in, and not with what a client announces.
+// firstRead is how much room a body gets before anything of it has come in.
 const firstRead = 4 << 10
 
-// readBody reads a body of at most task.MaxRequestBytes.
-func readBody(r *http.Request) ([]byte, error) {
+// readBody reads a body of at most task.MaxRequestBytes, into a buffer for which
+// there is room.
+func readBody(r *http.Request, room *room) ([]byte, error) {
 	if r.ContentLength > task.MaxRequestBytes {
 		return nil, errBodyTooLarge
 	}
-	room := firstRead
-	if n := int(r.ContentLength); n >= 0 && n < firstRead {
-		room = n + bytes.MinRead // what ReadFrom wants free to see the end
+	most := task.MaxRequestBytes + 1 // a byte more than allowed tells that there is one
+	if r.ContentLength >= 0 {
+		most = int(r.ContentLength)
 	}
-	buf := bytes.NewBuffer(make([]byte, 0, room))
-	_, err := buf.ReadFrom(io.LimitReader(r.Body, task.MaxRequestBytes+1))
+	var body []byte
+	for ended := false; !ended && len(body) < most; {
+		if len(body) == cap(body) {
+			size := min(max(firstRead, 2*len(body)), most)
+			if err := room.grow(size); err != nil {
+				return nil, err
+			}
+			body = append(make([]byte, 0, size), body...)
+		}
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			ended = true
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, errSlowBody
+		default:
+			return nil, fmt.Errorf("%w: %w", errUnreadableBody, err)
+		}
+	}
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, errSlowBody
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errUnreadableBody, err)
-	case buf.Len() > task.MaxRequestBytes:
+	case len(body) > task.MaxRequestBytes:
 		return nil, errBodyTooLarge
-	case buf.Len() == 0:
+	case len(body) == 0:
 		return nil, &task.SyntaxError{Reason: "the body is empty"}
+	default:
+		return body, nil
 	}
-	return buf.Bytes(), nil
 }
 
 // maxShown bounds how much of a refused value an answer repeats, in bytes.

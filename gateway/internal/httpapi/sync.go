@@ -12,12 +12,9 @@ import (
 
 // sync has a worker do the task and answers with its result.
 func (a *api) sync(c *gin.Context) error {
-	leave, err := a.admitBody(c.Request)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	r, err := a.readTask(c)
+	room := a.newRoom()
+	defer room.leave()
+	r, err := a.readTask(c, room)
 	if err != nil {
 		return err
 	}
