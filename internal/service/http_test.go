@@ -84,7 +84,7 @@ func TestHTTPServerFinishesRequestsInFlight(t *testing.T) {
 			_ = c.Close()
 		}
 		return err != nil
-	}, 10*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	close(leave)
 	require.Equal(t, "done<nil>", <-answer)
 	require.NoError(t, <-stopped)

@@ -36,7 +36,7 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	}
 	send(large)
 	send(small)
-	require.Eventually(t, inFlight(2), 10*time.Second, time.Millisecond)
+	require.Eventually(t, inFlight(2), patience, time.Millisecond)
 
 	for range 3 { // who is refused for its size takes no place in the count
 		refused := api.post(t, "/v1/async", small)
@@ -50,7 +50,7 @@ func TestBodiesAreBoundedTogether(t *testing.T) {
 	release()
 	require.Equal(t, http.StatusAccepted, <-answers)
 	require.Equal(t, http.StatusAccepted, <-answers)
-	require.Eventually(t, inFlight(0), 10*time.Second, time.Millisecond)
+	require.Eventually(t, inFlight(0), patience, time.Millisecond)
 	require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", large).status)
 }
 
@@ -82,7 +82,7 @@ func (b blocked) awaitEntered(t *testing.T) string {
 	select {
 	case kind := <-b.entered:
 		return kind
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		require.Fail(t, "nothing is published")
 		return ""
 	}
@@ -115,7 +115,7 @@ func TestAsyncIsBoundedByCount(t *testing.T) {
 	release()
 	require.Equal(t, http.StatusAccepted, <-answers)
 	require.Equal(t, http.StatusAccepted, <-answers)
-	require.Eventually(t, func() bool { return api.post(t, "/v1/async", smallest).status == http.StatusAccepted }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return api.post(t, "/v1/async", smallest).status == http.StatusAccepted }, patience, time.Millisecond)
 	require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", smallest, "Idempotency-Key", "k").status)
 }
 
@@ -131,7 +131,7 @@ func TestSlowClientsTakeNoPlace(t *testing.T) {
 		_, err = io.WriteString(conn, "POST /v1/async HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{")
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == 3 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == 3 }, patience, time.Millisecond)
 	for range 3 {
 		require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", smallest).status)
 	}
@@ -154,7 +154,7 @@ func TestSilentClientsTakeNoRoom(t *testing.T) {
 		_, err = io.WriteString(conn, "POST /v1/async HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"+announced)
 		require.NoError(t, err)
 	}
-	require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == clients }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == clients }, patience, time.Millisecond)
 	large := `{"action":"delay","payload":"` + strings.Repeat("x", task.MaxRequestBytes-100) + `"}`
 	for range 3 {
 		require.Equal(t, http.StatusAccepted, api.post(t, "/v1/async", large).status)

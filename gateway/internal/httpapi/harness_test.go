@@ -27,6 +27,9 @@ import (
 	"github.com/twinlane/twinlane/internal/task"
 )
 
+// patience bounds every wait for something that happens soon.
+const patience = 30 * time.Second
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakePublisher keeps what is published and answers with err, or with what each
@@ -133,7 +136,7 @@ func start(t testing.TB, cfg Config, configure ...func(*httptest.Server)) *testA
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	server.Client().Timeout = 20 * time.Second // a test fails rather than hangs
+	server.Client().Timeout = patience // a test fails rather than hangs
 	return &testAPI{Server: server, registry: registry, spec: loadSpec(t)}
 }
 
@@ -201,7 +204,7 @@ func (s *testAPI) raw(t testing.TB, method, path string, request string) answer 
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
 	_, err = io.WriteString(conn, request)
 	require.NoError(t, err)
 	req := httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody)

@@ -162,7 +162,7 @@ func TestClientHangsUp(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 	}
 	inFlight := func(n int) {
-		require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == n }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return api.count(t, "gateway_http_requests_in_flight") == n }, patience, time.Millisecond)
 	}
 	hangUp("/v1/sync", func() { <-entered })
 	<-left
@@ -204,6 +204,6 @@ func TestRequestsAreLoggedAtDebug(t *testing.T) {
 	var log servicetest.Log
 	api := start(t, Config{Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	api.post(t, "/v1/async", smallest, "X-Request-Id", "req-5")
-	require.Eventually(t, func() bool { return strings.Contains(log.String(), `"request_id":"req-5"`) }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), `"request_id":"req-5"`) }, patience, time.Millisecond)
 	require.Contains(t, log.String(), `"status":202`)
 }

@@ -267,7 +267,7 @@ func TestWaitLetsGoOfTheBody(t *testing.T) { //nolint:paralleltest // It collect
 	require.Eventually(t, func() bool {
 		runtime.GC()
 		return published.Value() == nil && read.last.Value() == nil
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.Empty(t, answered, "it waits still")
 	close(b.end)
 	require.Equal(t, http.StatusAccepted, (<-answered).Code)
