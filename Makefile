@@ -69,8 +69,8 @@ dlq: ## List, show, replay or purge dead tasks: ARGS='ls', ARGS='--help'
 ##@ Work on it
 
 .PHONY: deps
-deps: ## Install what the local stack and the tests need: RabbitMQ, a C compiler for the race detector
-	@deploy/local/deps broker compiler
+deps: ## Install what the local stack and the tests need: RabbitMQ, a C compiler for the race detector, Chromium
+	@deploy/local/deps broker compiler browser
 
 .PHONY: build
 build: ## Build the static binaries into .run/bin
