@@ -39,6 +39,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	reg := prometheus.WrapRegistererWithPrefix("worker_", registry)
 
 	models := executor.Config{Model: c.Executor, Concurrency: c.Concurrency}
+	registerInfo(reg, models)
 	warnOfMemory(logger, debug.SetMemoryLimit(-1), consumer.Held(models))
 	broker, err := c.newBroker(reg, logger)
 	if err != nil {

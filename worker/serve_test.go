@@ -91,6 +91,7 @@ func bothLanes(t *testing.T, v brokertest.VHost) {
 		`worker_settlements_total{settlement="completed",source="tasks.v1"} 1`,
 		`worker_settlements_total{settlement="moved",source="tasks.v1.suspect"} 0`,
 		`worker_results_total{source="tasks.v1",status="completed"} 1`,
+		`worker_info{concurrency="1000",executor="goroutine"} 1`,
 		`worker_executor_tasks{source="tasks.v1.isolated"} 0`,
 		`worker_sync_responses_total{code="200"} 1`,
 		`worker_publisher_publishes_total{outcome="accepted",publisher="worker-results"} 1`,

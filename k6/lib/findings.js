@@ -1,6 +1,7 @@
 // What a reader of a run has to know beside its numbers: why it failed, and what was not as it should be.
 
 import { bookFindings } from './audit.js';
+import { comparisonSentence } from './compare.js';
 import * as format from './format.js';
 import { failure, note } from './finding.js';
 import { boundedClasses, failureClasses } from './steps.js';
@@ -32,7 +33,8 @@ export function findings(summary) {
   } else if (summary.breakpoint.last_good_rps === null) {
     found.push(failure('Not even the first rate was held.'));
   }
-  found.push(...refused(summary.steps), ...late(summary.steps), ...unanswered(summary.steps), ...bookFindings(summary));
+  found.push(...refused(summary.steps), ...late(summary.steps), ...unanswered(summary.steps), ...bookFindings(summary),
+    ...regression(summary.comparison));
   return found;
 }
 
@@ -68,6 +70,18 @@ function unanswered(steps) {
   const all = steps.filter((step) => step.complete).reduce((sum, step) => sum + step.unanswered, 0);
   return all === 0 ? [] : [note(`${format.plural(all, 'request')} had no answer when the gap after the step was over, ` +
     'and count as errors.')];
+}
+
+/** Whoever names a baseline wants to know of what is worse than it, and of what cannot be compared. */
+function regression(comparison) {
+  if (comparison === null) {
+    return [];
+  }
+  const { baseline, steps, worse, unlike } = comparison;
+  return [
+    ...(steps.length === 0 || worse > 0 ? [failure(comparisonSentence(comparison))] : []),
+    ...(unlike.length > 0 ? [note(`The run is not the same experiment as ${baseline}: ${format.listing(unlike)}.`)] : []),
+  ];
 }
 
 function total(steps, kind) {

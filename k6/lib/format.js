@@ -7,6 +7,11 @@ export function count(value) {
   return value === null ? none : String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
+/** A number with no more decimals than it needs, three at most. */
+export function plain(value) {
+  return String(Math.round(value * 1000) / 1000);
+}
+
 /** A time given in milliseconds, with three figures or so: 2.41 ms, 64 ms, 1.00 s. */
 export function time(ms) {
   if (ms === null) {
@@ -46,6 +51,16 @@ export function percent(value) {
   return hundredths < 0.01 ? '< 0.01' : hundredths.toFixed(hundredths < 9.995 ? 2 : 1);
 }
 
+/** How many times one number is another: 416, 4.0, 1.3. */
+export function times(factor) {
+  return factor >= 9.95 ? count(factor) : factor.toFixed(1);
+}
+
+/** A size in bytes, in the unit that machines are sold by: 23.5 GiB. */
+export function memory(bytes) {
+  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : `${count(bytes / 2 ** 20)} MiB`;
+}
+
 /** A span of seconds: 45 s, 8 min 48 s. */
 export function span(seconds) {
   const whole = Math.round(seconds);
@@ -56,6 +71,11 @@ export function span(seconds) {
 /** A moment given in ISO 8601, to the minute: 2026-01-31 23:59 UTC. */
 export function moment(iso) {
   return `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
+}
+
+/** Text that begins as sentences do. */
+export function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 }
 
 /** A noun with its number: 1 step, 16 steps. */

@@ -1,19 +1,45 @@
-// One sentence that says what a run found, computed from its numbers alone.
+// What a run found in a sentence or two, computed from its numbers alone.
 
 import * as format from './format.js';
 import { lanes } from './lanes.js';
 
-/** The headline of a summary: the break point of a breakpoint run, else the lanes at the highest rate. */
+/**
+ * The headline of a summary: the break point of a breakpoint run, else the lanes at the highest rate, in relation to each
+ * other and then each.
+ */
 export function headline(summary) {
+  const { title, text } = headlines(summary);
+  return `${title} ${text}`.trim();
+}
+
+/** The same in two parts: the one sentence to remember, and what it is made of, which may be empty. */
+export function headlines(summary) {
   if (summary.breakpoint !== null) {
-    return breakHeadline(summary);
+    return { title: breakHeadline(summary), text: '' };
   }
   const top = topSteps(summary);
   if (top.length === 0) {
-    return 'The run was stopped before its first step was complete.';
+    return { title: 'The run was stopped before its first step was complete.', text: '' };
   }
-  const clauses = top.map((step, i) => clause(step, i === 0 ? ' on average' : ''));
-  return `At ${format.count(top[0].rps)} requests a second, ${clauses.join('; ')}.`;
+  const where = `At ${format.count(top[0].rps)} requests a second, `;
+  const each = `${top.map((step, i) => clause(step, i === 0 ? ' on average' : '')).join('; ')}.`;
+  const ratio = relation(top);
+  return ratio === '' ? { title: where + each, text: '' } : { title: `${where}${ratio}.`, text: format.sentence(each) };
+}
+
+/** The lane that does not wait for the work against one that does; empty where a run has no such two, or no answers. */
+function relation(top) {
+  const [queued, direct] = [top.find(({ lane }) => !lanes[lane].waits), top.find(({ lane }) => lanes[lane].waits)];
+  if (queued === undefined || direct === undefined || !(queued.latency_ms.avg > 0) || !(direct.latency_ms.avg > 0)) {
+    return '';
+  }
+  const speed = direct.latency_ms.avg / queued.latency_ms.avg;
+  const share = queued.goodput_rps / direct.goodput_rps;
+  const pace = speed >= 1.1 ? `answered ${format.times(speed)} times as fast as ${direct.lane}`
+    : speed <= 0.9 ? `took ${format.times(1 / speed)} times as long to answer as ${direct.lane}` : `answered about as fast as ${direct.lane}`;
+  const load = share >= 1.1 ? `${format.times(share)} times as many requests`
+    : share <= 0.9 ? `${format.share(share)} as many requests` : 'about as many requests';
+  return `${queued.lane} ${pace} and ${lanes[queued.lane].verb} ${load}`;
 }
 
 /** The steps at the highest rate that every lane of the run has completed, in the order of the lanes. */

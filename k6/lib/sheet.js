@@ -1,7 +1,7 @@
 // chart.svg: the four charts on one sheet, for a README. The sheet brings its own ground, light or dark as the reader's
 // system is, so that it can be read on any page.
 
-import { barChart } from './charts.js';
+import { barChart, highestValue } from './charts.js';
 import * as format from './format.js';
 import { escape } from './markup.js';
 import { errorMeasure, measures } from './measures.js';
@@ -41,8 +41,7 @@ export function chartSheet(summary) {
 
 /** A chart's title with the unit of its axis. */
 export function chartTitle(summary, measure) {
-  const highest = Math.max(0, ...summary.steps.map((step) => measure.value(step) || 0));
-  return `${measure.title}, ${measure.scale(highest).unit}`;
+  return `${measure.title}, ${measure.scale(highestValue(summary, measure)).unit}`;
 }
 
 /** What a run asked of the system, in one line. */

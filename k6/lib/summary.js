@@ -3,21 +3,26 @@
 
 import { stepBooks } from './books.js';
 import { findBreak } from './breakpoint.js';
+import { compare } from './compare.js';
 import { headline } from './headline.js';
 import { findings } from './findings.js';
+import { predict, workersOf } from './prediction.js';
 import { failureClasses, stepMetrics } from './steps.js';
 import { stepRun } from './tasks.js';
 
 /**
- * Builds the summary of a run from k6's end-of-test data.
+ * Builds the summary of a run from k6's end-of-test data. `against` is the run that it is compared with, and by how much it
+ * may be worse, `{ baseline, tolerance }`; null for none.
  *
  * Steps that a stopped run did not reach are left out; the one it was stopped in is measured over the time it had.
  */
-export function summarise(data, settings, plan, env, now) {
+export function summarise(data, settings, plan, env, now, against = null) {
   const { run, startedAt, k6 } = data.setup_data;
   const ran = data.state.testRunDurationMs / 1000;
   const steps = plan.map((step) => measureStep(data.metrics, step, run, ran)).filter((step) => step !== null);
+  const workers = workersOf(env);
   addBooks(steps, data.metrics, plan, settings);
+  addPredictions(steps, plan, settings, workers);
   const summary = {
     schema: 1,
     run,
@@ -28,21 +33,38 @@ export function summarise(data, settings, plan, env, now) {
     headline: '',
     findings: [],
     settings: describeSettings(settings, plan),
-    environment: {
-      k6,
-      commit: env.COMMIT || null,
-      host_cpus: env.HOST_CPUS ? Number(env.HOST_CPUS) : null,
-      go: env.GO_VERSION || null,
-      rabbitmq: env.RABBITMQ_VERSION || null,
-      publish_strategy: env.GATEWAY_STRATEGY || null,
-    },
+    environment: describeEnvironment(k6, env, workers),
     breakpoint: settings.breakpoint ? findBreak(steps) : null,
+    comparison: null,
     steps,
   };
+  if (against !== null) {
+    summary.comparison = compare(against.baseline, summary, against.tolerance);
+  }
   summary.headline = headline(summary);
   summary.findings = findings(summary);
   summary.passed = summary.findings.every((finding) => finding.level !== 'failure');
   return summary;
+}
+
+/** What the run took place in, as far as whoever started k6 said so. */
+function describeEnvironment(k6, env, workers) {
+  return {
+    k6,
+    commit: env.COMMIT || null,
+    host_cpus: number(env.HOST_CPUS),
+    cpu_model: env.HOST_CPU_MODEL || null,
+    memory_bytes: number(env.HOST_MEMORY_BYTES),
+    os: env.HOST_OS || null,
+    go: env.GO_VERSION || null,
+    rabbitmq: env.RABBITMQ_VERSION || null,
+    publish_strategy: env.GATEWAY_STRATEGY || null,
+    workers,
+  };
+}
+
+function number(text) {
+  return text ? Number(text) : null;
 }
 
 /** The settings as they took effect, without what the environment says about the run. */
@@ -118,6 +140,14 @@ function addBooks(steps, metrics, plan, settings) {
       gap: settings.gap,
     });
   });
+}
+
+/** Adds what theory expects of their queue to the measured steps; null where it expects nothing. */
+function addPredictions(steps, plan, settings, workers) {
+  for (const step of steps) {
+    const planned = plan.find(({ name }) => name === step.name);
+    step.prediction = step.books === null ? null : predict(planned, settings, workers);
+  }
 }
 
 /** Times of the answers with an expected status; null where there was none, for k6 would report zeros. */

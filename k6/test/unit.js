@@ -2,6 +2,7 @@
 
 import { test } from './harness.js';
 import { booksTests } from './unit/books.js';
+import { queueingTests } from './unit/queueing.js';
 import { quietTests } from './unit/quiet.js';
 import { reportTests } from './unit/report.js';
 import { settingsTests } from './unit/settings.js';
@@ -16,6 +17,7 @@ export default function () {
   test('steps', stepsTests);
   test('summary', summaryTests);
   test('books', booksTests);
+  test('queueing', queueingTests);
   test('quiet', quietTests);
   test('report', reportTests);
 }
