@@ -43,8 +43,12 @@ local-down: ## Stop what `make local` started
 ##@ Measure it
 
 .PHONY: sweep
-sweep: ## Load both lanes at rising rates and report: QUICK=1, or RPS=, DURATION=, LANES=, …; STACK=compose or local
+sweep: ## Load both lanes at rising rates and report: QUICK=1, or RPS=, DURATION=, LANES=, BASELINE=run, …; STACK=compose or local
 	@deploy/with-stack deploy/sweep
+
+.PHONY: compare
+compare: ## Compare two sweeps, the baseline A= and B=, by run id or file; fails where B is worse: TOLERANCE=10 per cent
+	@k6/compare
 
 .PHONY: bench
 bench: deps ## Compare publisher strategies with a raw client, work with and without results (ROUNDS=), time the gateway alone

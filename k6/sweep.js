@@ -16,11 +16,16 @@ import { report } from './lib/report.js';
 import { readSettings, runProblem } from './lib/settings.js';
 import { chartSheet } from './lib/sheet.js';
 import { boundedClasses, planSteps, scenarios, thresholds } from './lib/steps.js';
+import { readSummary } from './lib/stored.js';
 import { summarise } from './lib/summary.js';
 import { openingLine, openLine, stepLine, terminalReport } from './lib/terminal.js';
 import { booked, judge, stepRequest } from './lib/tasks.js';
+import { readTolerance } from './lib/tolerance.js';
 
 const { settings, problems } = readSettings(__ENV);
+const { tolerance, problems: toleranceProblems } = readTolerance(__ENV);
+const baseline = readBaseline(__ENV.BASELINE_FILE);
+problems.push(...toleranceProblems, ...baseline.problems);
 if (problems.length > 0) {
   throw `These settings cannot be used:\n  ${problems.join('\n  ')}`;
 }
@@ -150,12 +155,22 @@ export function teardown(shared) {
   });
 }
 
+/** The summary of the run to compare with, null for none. It is read only where it is needed: not for each VU. */
+function readBaseline(file) {
+  if (!file || __VU !== 0) {
+    return { summary: null, problems: [] };
+  }
+  const { summary, problem } = readSummary(open(file), file);
+  return { summary, problems: problem === '' ? [] : [`BASELINE: ${problem}`] };
+}
+
 /** Turns what k6 measured into the report, the figures and the chart, and prints the table. */
 export function handleSummary(data) {
   if (data.setup_data === undefined) {
     return {}; // The run ended before any load: k6 says why.
   }
-  const summary = summarise(data, settings, steps, __ENV, new Date());
+  const against = baseline.summary === null ? null : { baseline: baseline.summary, tolerance };
+  const summary = summarise(data, settings, steps, __ENV, new Date(), against);
   const folder = `${settings.out}/${summary.run}`;
   return {
     [`${folder}/report.html`]: report(summary),

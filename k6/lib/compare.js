@@ -15,7 +15,7 @@ const conditions = {
  */
 export function compare(baseline, summary, tolerance) {
   const pairs = summary.steps
-    .map((step) => [baseline.steps.find(({ name, lane, rps }) => name === step.name && lane === step.lane && rps === step.rps), step])
+    .map((step) => [baseline.steps.find(({ lane, rps }) => lane === step.lane && rps === step.rps), step])
     .filter(([before, now]) => before !== undefined && before.complete && now.complete);
   const steps = pairs.map(([before, now]) => ({
     name: now.name,
@@ -99,5 +99,5 @@ export function comparisonSentence(comparison) {
 
 /** The tolerance as it reads. */
 export function toleranceWords({ tolerance_share: share, tolerance_ms: ms, tolerance_points: points }) {
-  return `${format.plain(share * 100)} % (times: ${format.plain(ms)} ms at least; shares: ${format.plain(points)} percentage points)`;
+  return `${format.plain(share * 100)} % (times: ${format.plain(ms)} ms at least; shares: ${points === 1 ? '1 percentage point' : `${format.plain(points)} percentage points`})`;
 }

@@ -73,7 +73,7 @@ function unanswered(steps) {
 }
 
 /** Whoever names a baseline wants to know of what is worse than it, and of what cannot be compared. */
-function regression(comparison) {
+export function regression(comparison) {
   if (comparison === null) {
     return [];
   }

@@ -48,7 +48,7 @@ export function percent(value) {
   if (hundredths === 0 || hundredths === 100) {
     return String(hundredths);
   }
-  return hundredths < 0.01 ? '< 0.01' : hundredths.toFixed(hundredths < 9.995 ? 2 : 1);
+  return hundredths < 0.01 ? '< 0.01' : hundredths.toFixed(hundredths < 9.995 ? 2 : hundredths < 100 ? 1 : 0);
 }
 
 /** How many times one number is another: 416, 4.0, 1.3. */

@@ -3,6 +3,7 @@
 import { booksSentence } from './audit.js';
 import { bookedSteps } from './books.js';
 import { bookColumns, stepColumns } from './columns.js';
+import { comparisonLines } from './comparison.js';
 import * as format from './format.js';
 
 /** The line with which a run begins. */
@@ -26,7 +27,6 @@ export function openLine(step, secondsLeft, sure) {
 
 /** Everything that a run prints at its end: headline, table, books, findings. */
 export function terminalReport(summary) {
-  const marks = { failure: 'FAILED', note: 'note' };
   const lines = [
     '',
     summary.headline,
@@ -34,7 +34,8 @@ export function terminalReport(summary) {
     ...table(stepColumns(summary), summary.steps),
     '',
     ...booksReport(summary),
-    ...summary.findings.map((finding) => `${marks[finding.level]}: ${finding.text}`),
+    ...comparisonReport(summary),
+    ...summary.findings.map(findingLine),
     `Run ${summary.run}, ${format.plural(summary.steps.length, 'step')}: ${summary.passed ? 'passed' : 'FAILED'}.`,
     '',
   ];
@@ -45,6 +46,16 @@ function booksReport(summary) {
   const steps = bookedSteps(summary);
   const sentence = booksSentence(summary);
   return steps.length === 0 ? [] : [...table(bookColumns(summary), steps), '', ...(sentence === '' ? [] : [sentence, ''])];
+}
+
+/** A finding as a line. */
+export function findingLine({ level, text }) {
+  return `${level === 'failure' ? 'FAILED' : 'note'}: ${text}`;
+}
+
+/** What a run says of its baseline: nothing where it has none. */
+export function comparisonReport({ comparison }) {
+  return comparison === null ? [] : [...comparisonLines(comparison, table), ''];
 }
 
 /** Lays out columns (see columns.js) as lines of text, aligned to the right but for names. */

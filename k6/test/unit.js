@@ -3,6 +3,7 @@
 import { test } from './harness.js';
 import { booksTests } from './unit/books.js';
 import { queueingTests } from './unit/queueing.js';
+import { compareTests } from './unit/compare.js';
 import { quietTests } from './unit/quiet.js';
 import { reportTests } from './unit/report.js';
 import { settingsTests } from './unit/settings.js';
@@ -18,6 +19,7 @@ export default function () {
   test('summary', summaryTests);
   test('books', booksTests);
   test('queueing', queueingTests);
+  test('compare', compareTests);
   test('quiet', quietTests);
   test('report', reportTests);
 }
