@@ -43,6 +43,8 @@ export function bookColumns(summary) {
     ...['surplus', 'unknown'].filter(any).map(number),
     number('duplicates'),
     span('done p50', 'end_to_end_ms', 'p50'),
+    ...(all.some(({ prediction }) => prediction !== null)
+      ? [{ title: 'predicted', text: ({ prediction }) => format.time(prediction === null ? null : prediction.end_to_end_ms.p50) }] : []),
     span('p95', 'end_to_end_ms', 'p95'),
     span('max', 'end_to_end_ms', 'max'),
     { title: 'drain', text: (step) => format.time(step.books.drain_ms) },

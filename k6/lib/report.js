@@ -1,18 +1,22 @@
-// report.html: one file that needs no network, no script and no other file.
+// report.html: one file that needs no network and no other file.
 
 import { booksSentence } from './audit.js';
 import { bookedSteps } from './books.js';
-import { barChart } from './charts.js';
+import { anyBeside, barChart, readings } from './charts.js';
 import { bookColumns, stepColumns } from './columns.js';
+import { comparison } from './comparison.js';
+import { files, facts } from './facts.js';
 import * as format from './format.js';
-import { topSteps } from './headline.js';
+import { headlines, topSteps } from './headline.js';
 import { lanes } from './lanes.js';
 import { escape, prose } from './markup.js';
 import { bookMeasures } from './measures.js';
+import { page } from './page.js';
 import { anyPublished } from './published.js';
 import { chartTitle, conditions, shownMeasures } from './sheet.js';
-import { styleSheet } from './style.js';
-import { booksWords, errorWords, dropWords, throughputWords } from './words.js';
+import { nextRate, table } from './tables.js';
+import { theory } from './theory.js';
+import { booksWords, doneSentence, errorWords, dropWords, throughputWords } from './words.js';
 
 const chart = { width: 560, height: 310, tall: 430 };
 const mark = '<svg width="26" height="20" viewBox="0 0 26 20" aria-hidden="true">' +
@@ -21,46 +25,42 @@ const mark = '<svg width="26" height="20" viewBox="0 0 26 20" aria-hidden="true"
 
 /** Renders a summary as a page. */
 export function report(summary) {
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<title>Twinlane sweep ${escape(summary.run)}</title>
-<style>${styleSheet()}</style>
-</head>
-<body>
-<main>
-${head(summary)}
-${laneCards(summary)}
-${charts(summary)}
-${books(summary)}
-<h2>Every step</h2>
-<div class="card scroll">${stepsTable(stepColumns(summary), summary.steps)}</div>
-<h2>The run</h2>
-<div class="card">${facts(summary)}</div>
-</main>
-</body>
-</html>
-`;
+  const parts = [
+    laneCards(summary),
+    comparison(summary),
+    charts(summary),
+    books(summary),
+    theory(summary),
+    `<h2 id="steps">Every step</h2>
+<div class="card">${table('Every step', stepColumns(summary), summary.steps, nextRate)}</div>`,
+    `<h2 id="run">The run</h2>
+<div class="card">${facts(summary)}</div>`,
+  ].filter((part) => part !== '');
+  return page(`Twinlane sweep ${summary.run}`, [head(summary, contents(parts)), ...parts].join('\n'));
 }
 
-function head(summary) {
+function head(summary, links) {
   const verdict = summary.passed ? '<span class="verdict passed">passed</span>'
     : '<span class="verdict failed-run">failed</span>';
   const items = summary.findings.map((finding) => `<li class="${finding.level}">` +
     `<b>${finding.level === 'failure' ? 'Failure' : 'Note'}.</b> ${prose(finding.text)}</li>`);
+  const { title, text } = headlines(summary);
+  const told = [text, doneSentence(summary), booksSentence(summary)].filter((part) => part !== '');
   return `<header>
 <div class="brand">${mark}<b>Twinlane</b><span>sweep report</span>${verdict}
 <span class="when">${escape(summary.run)} · ${escape(format.moment(summary.started_at))}</span></div>
-<h1>${prose(summary.headline)}</h1>
-<p class="lede">${prose(`${sentence(conditions(summary))} ${booksSentence(summary)}`.trim())}</p>
+<h1>${prose(title)}</h1>
+<p class="lede">${prose(told.join(' '))}</p>
+<p class="asked">${prose(`${format.sentence(conditions(summary))}.`)}</p>
 ${items.length === 0 ? '' : `<ul class="findings">${items.join('')}</ul>`}
+<nav aria-label="Contents">${links}${files()}</nav>
 </header>`;
 }
 
-function sentence(text) {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+/** Links to the parts that have a heading. */
+function contents(parts) {
+  return parts.map((part) => /^<h2 id="([a-z]+)">([^<:]+)/.exec(part)).filter((found) => found !== null)
+    .map(([, id, title]) => `<a href="#${id}">${title}</a>`).join('');
 }
 
 /** The lanes side by side at the highest rate that all of them completed. */
@@ -85,8 +85,8 @@ function charts(summary) {
   const words = { throughput: throughputWords, drop: dropWords, error: errorWords };
   const latencies = shown.filter((measure) => words[measure.key] === undefined);
   const others = shown.filter((measure) => words[measure.key] !== undefined);
-  return `<h2>Offered load, lane by lane</h2>
-${legend(summary)}
+  return `<h2 id="load">Offered load, lane by lane</h2>
+${legend(summary, summary.settings.lanes, shown)}
 <div class="pair">${latencies.map((measure) => figure(summary, measure)).join('')}</div>
 ${others.map((measure) => `<div class="pair">${figure(summary, measure)}` +
     `<section class="card words">${words[measure.key](summary)}</section></div>`).join('\n')}`;
@@ -100,81 +100,32 @@ function books(summary) {
   }
   const [p50, p95, drain] = bookMeasures.map((measure) => figure(summary, measure));
   const lanesShown = summary.settings.lanes.filter((lane) => lanes[lane].queued);
-  return `<h2>The books: what became of the accepted tasks</h2>
-${laneLegend(lanesShown)}
+  return `<h2 id="books">The books: what became of the accepted tasks</h2>
+${legend(summary, lanesShown, bookMeasures)}
 <div class="pair">${p50}${p95}</div>
 <div class="pair">${drain}<section class="card words">${booksWords(summary)}</section></div>
-<div class="card scroll">${stepsTable(bookColumns(summary), steps)}</div>`;
+<div class="card">${table('The books of every step', bookColumns(summary), steps, nextRate)}</div>`;
 }
 
-function laneLegend(names, others = []) {
-  const entries = names.map((lane) => `<span><i style="--lane:var(--lane-${lane})"></i>${escape(lane)}</span>`);
-  return `<div class="legend">${[...entries, ...others].join('')}</div>`;
-}
-
-function legend(summary) {
-  return laneLegend(summary.settings.lanes, anyPublished(summary) ? ['<span><i class="dash"></i>published figure</span>'] : []);
+/** The lanes' colours, and what stands beside the bars of these measures. */
+function legend(summary, names, measures) {
+  const beside = (kind) => measures.some((measure) => anyBeside(summary, measure, kind));
+  const entries = [
+    ...names.map((lane) => `<span><i style="--lane:var(--lane-${lane})"></i>${escape(lane)}</span>`),
+    ...(measures !== bookMeasures && anyPublished(summary) ? ['<span><i class="dash"></i>published figure</span>'] : []),
+    ...(beside('prediction') ? ['<span><i class="diamond"></i>predicted</span>'] : []),
+    ...(beside('baseline') ? [`<span><i class="frame"></i>baseline ${escape(summary.comparison.baseline)}</span>`] : []),
+  ];
+  return `<div class="legend">${entries.join('')}<span class="hint">Point at or touch a chart, or press Tab, for its figures.</span></div>`;
 }
 
 function figure(summary, measure) {
   const title = escape(chartTitle(summary, measure));
   const beside = measure.key === 'drop' && summary.settings.lanes.length > 1; // Its words take more room then.
   const height = beside ? chart.tall : chart.height;
+  const where = bookMeasures.includes(measure) ? 'the table of books' : 'the table of steps';
   return `<figure class="card chart"><h3>${title}</h3>` +
-    `<svg viewBox="0 0 ${chart.width} ${height}" role="img" aria-label="${title}; the figures are in the table of steps">` +
-    `${barChart(summary, measure, chart.width, height)}</svg></figure>`;
-}
-
-function stepsTable(columns, steps) {
-  const heads = columns.map((column) => `<th scope="col"${column.left ? ' class="left"' : ''}>${escape(column.title)}</th>`);
-  const rows = steps.map((step, i) => {
-    const cells = columns.map((column) => {
-      const chip = column.title === 'lane' ? `<span class="chip" style="--lane:var(--lane-${step.lane})"></span>` : '';
-      return `<td${column.left ? ' class="left"' : ''}>${chip}${escape(column.text(step))}</td>`;
-    });
-    const first = i > 0 && steps[i - 1].rps !== step.rps;
-    return `<tr${first ? ' class="first"' : ''}>${cells.join('')}</tr>`;
-  });
-  return `<table><thead><tr>${heads.join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
-}
-
-/** Settings and environment; what is not known is left out. */
-function facts(summary) {
-  const { settings, environment } = summary;
-  const known = [
-    ['preset', settings.preset],
-    ['gateway', settings.gateway_url],
-    ['payload', settings.payload_bytes === 0 ? 'none' : `${format.count(settings.payload_bytes)} bytes`],
-    ['VUs', settings.vus === 'auto' ? 'auto' : `${settings.vus_preallocated} at first, at most ${settings.vus}`],
-    ['gap between steps', format.span(settings.gap_seconds)],
-    ['started', format.moment(summary.started_at)],
-    ['finished', format.moment(summary.finished_at)],
-    ['k6', environment.k6],
-    ['commit', environment.commit],
-    ['processors', environment.host_cpus],
-    ['Go', environment.go],
-    ['RabbitMQ', environment.rabbitmq],
-    ['publish strategy', environment.publish_strategy],
-  ].filter(([, value]) => value !== null);
-  const entries = known.map(([name, value]) => `<div><dt>${escape(name)}</dt><dd>${escape(value)}</dd></div>`);
-  return `<dl class="facts">${entries.join('')}</dl><p class="again">Run it again: <code>${escape(command(settings))}</code></p>`;
-}
-
-function command(settings) {
-  const vus = settings.vus === 'auto' ? 'VUS=auto' : `VUS=${settings.vus} VUS_PRE=${settings.vus_preallocated}`;
-  return `PRESET=${settings.preset} RPS=${settings.rates_rps.join(',')} LANES=${settings.lanes.join(',')} ` +
-    `DURATION=${settings.step_seconds} GAP=${settings.gap_seconds} ${vus} ACTION=${settings.action} ` +
-    `TASK_MS=${settings.task_ms} PAYLOAD_BYTES=${settings.payload_bytes} ${bookSettings(settings)}GATEWAY_URL=${shellWord(settings.gateway_url)} k6/run`;
-}
-
-/** A run without lanes that go through the queue has no books in any case. */
-function bookSettings(settings) {
-  if (!settings.lanes.some((lane) => lanes[lane].queued)) {
-    return '';
-  }
-  return settings.books ? `BOOKS_TIMEOUT=${settings.books_timeout_seconds} ` : 'BOOKS=off ';
-}
-
-function shellWord(text) {
-  return /^[A-Za-z0-9_.,:/@%+-]+$/.test(text) ? text : `'${text.replace(/'/g, `'\\''`)}'`;
+    `<div class="plot" data-measure="${measure.key}" data-label="${title}" data-readings="${escape(JSON.stringify(readings(summary, measure, chart.width)))}">` +
+    `<svg viewBox="0 0 ${chart.width} ${height}" role="img" aria-label="${title}; the figures are in ${where}">` +
+    `${barChart(summary, measure, chart.width, height)}</svg></div></figure>`;
 }

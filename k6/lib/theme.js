@@ -5,11 +5,11 @@ import { laneNames, lanes } from './lanes.js';
 const ground = {
   light: {
     page: '#f5f6f8', card: '#ffffff', ink: '#171c24', muted: '#566070', line: '#d9dee6', grid: '#e8ecf1',
-    good: '#12703f', bad: '#b3261e', note: '#7d5200', soft: '#eef1f5',
+    good: '#12703f', bad: '#b3261e', note: '#7d5200', soft: '#eef1f5', link: '#1d56b0',
   },
   dark: {
     page: '#0d1117', card: '#151b23', ink: '#e9edf3', muted: '#a2adbb', line: '#303946', grid: '#252d38',
-    good: '#5fd08f', bad: '#ff9488', note: '#e5b85c', soft: '#1d2530',
+    good: '#5fd08f', bad: '#ff9488', note: '#e5b85c', soft: '#1d2530', link: '#8ab8ff',
   },
 };
 
@@ -35,6 +35,8 @@ export function chartStyle(colour) {
     `.axis{stroke:${colour('muted')};stroke-width:1}`,
     `.reference{stroke:${colour('ink')};stroke-width:1.5;stroke-opacity:.6;stroke-dasharray:3 2}`,
     '.failed{fill-opacity:.35}',
+    `.baseline{fill:none;stroke:${colour('ink')};stroke-width:1.5}`,
+    `.predicted{fill:${colour('card')};stroke:${colour('ink')};stroke-width:1.5}`,
     '.start{text-anchor:start}.end{text-anchor:end}.middle{text-anchor:middle}',
     ...laneRules,
   ].join('\n');

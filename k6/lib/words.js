@@ -8,6 +8,9 @@ import { highestRate } from './little.js';
 import { escape, prose } from './markup.js';
 import { failureClasses } from './steps.js';
 
+/** With how many rates a table that has a column for each fits beside a chart. */
+const mostRates = 10;
+
 /** Beside the throughput chart: how far each lane followed the offered load, and what an answer stands for. */
 export function throughputWords(summary) {
   const each = summary.settings.lanes.map((lane) => followed(summary, lane)).filter((text) => text !== '');
@@ -17,8 +20,8 @@ export function throughputWords(summary) {
     'whole answer, over the answers with the status that the lane expects.</p>' +
     (parted ? '<p>The pale part of a bar is answers that were refusals or errors.</p>' : '') +
     (summary.settings.lanes.some((lane) => !lanes[lane].waits)
-      ? '<p><b>Accepted is not done.</b> An answer of the async lane says that the task is safely in the queue; the ' +
-        'work itself still takes its time there.</p>' : '');
+      ? '<p><b>Accepted is not done.</b> An answer of the async lane says that the task is safely in the queue; when its work is done ' +
+        'is in the books.</p>' : '');
 }
 
 function followed(summary, lane) {
@@ -84,8 +87,12 @@ function otherLane({ settings, steps }, lane) {
     `${format.count(settings.vus)} VUs would carry ${format.rate(highestRate(settings.vus, slowest / 1000))}.`;
 }
 
+/** The law beside the measurement, as far as that fits beside a chart: the table of steps has both at every rate. */
 function predictions({ settings, steps }) {
   const rates = [...new Set(steps.map((step) => step.rps))];
+  if (rates.length > mostRates) {
+    return '';
+  }
   const row = (lane, title, value) => {
     const cells = rates.map((rps) => {
       const step = steps.find((candidate) => candidate.rps === rps && candidate.lane === lane);
@@ -96,7 +103,7 @@ function predictions({ settings, steps }) {
   const rows = settings.lanes.map((lane) => row(lane, 'predicted', (step) => step.predicted_drop_share) +
     row(lane, 'measured', (step) => step.drop_share));
   const heads = rates.map((rps) => `<th scope="col">${format.count(rps)}</th>`);
-  return `<div class="scroll"><table><thead><tr><th scope="col" class="left">Drop rate in % at</th>${heads.join('')}</tr></thead>` +
+  return `<div class="scroll" tabindex="0" role="region" aria-label="Drop rates, predicted and measured"><table><thead><tr><th scope="col" class="left">Drop rate in % at</th>${heads.join('')}</tr></thead>` +
     `<tbody>${rows.join('')}</tbody></table></div>`;
 }
 
@@ -109,6 +116,17 @@ export function booksWords(summary) {
     '<p>A task’s time runs from its acceptance by the gateway to the end of its work, with the time it was queued. The drain ' +
     'time is how long after the last acceptance the last task was completed: about the time of one task where the worker ' +
     'keeps up, and more where the queue holds what it does not.</p>';
+}
+
+/** What an answer of a lane that does not wait is worth: when the work was done that it promised. Empty where nothing says so. */
+export function doneSentence({ steps, settings }) {
+  const promised = steps.filter(({ lane, complete, books }) => !lanes[lane].waits && complete && books !== null && books.completed > 0);
+  if (promised.length === 0) {
+    return '';
+  }
+  const { lane, books } = promised[promised.length - 1];
+  return `Accepted is not done: the median task of ${lane} was done ${format.time(books.end_to_end_ms.p50)} after it was accepted` +
+    `${settings.task_ms > 0 ? `, of which the work is ${format.exactTime(settings.task_ms)}` : ''}.`;
 }
 
 /** What the highest rate of a lane was worth: when it was answered, and when the work was done. */
@@ -136,7 +154,7 @@ export function errorWords({ steps }) {
       `${cells.map((cell) => `<td>${format.count(cell)}</td>`).join('')}</tr>`;
   });
   return '<h3>What failed</h3><p>An error is any request sent that did not get the answer its lane promises. Refusals are ' +
-    'errors here, although they are how the system protects itself.</p><div class="scroll"><table><thead><tr>' +
+    'errors here, although they are how the system protects itself.</p><div class="scroll" tabindex="0" role="region" aria-label="What failed"><table><thead><tr>' +
     '<th scope="col" class="left">step</th><th scope="col">error rate</th>' +
     heads.map((head) => `<th scope="col">${escape(head)}</th>`).join('') +
     `</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;

@@ -16,12 +16,13 @@ export function settingsOf(env) {
 
 /**
  * Makes the summary of a run. `measure(step)` gives `{ sent, answered, dropped, failures, times, books }` of a planned
- * step, or null for a step that was not reached; `ran` is how many seconds the run took, by default all that were planned.
+ * step, or null for a step that was not reached; `ran` is how many seconds the run took, by default all that were planned,
+ * and `against` the run that it is compared with, as summarise takes it.
  *
  * `books` are `{ accepted, unknown, step, end }`: what k6 counted, and the two readings, each as the gateway answers
  * and with `settled_after` and `read_after` besides. By default they balance at the step's end.
  */
-export function summaryOf(env, measure, { ran, extraEnv } = {}) {
+export function summaryOf(env, measure, { ran, extraEnv, against = null } = {}) {
   const settings = settingsOf(env);
   const plan = planSteps(settings);
   const metrics = {};
@@ -34,7 +35,7 @@ export function summaryOf(env, measure, { ran, extraEnv } = {}) {
     state: { testRunDurationMs: (ran === undefined ? planned : ran) * 1000 },
     setup_data: { run: settings.run || 'test', startedAt: '2026-01-31T10:00:00.000Z', k6: '1.8.1' },
   };
-  return summarise(data, settings, plan, extraEnv || {}, new Date('2026-01-31T10:08:48.000Z'));
+  return summarise(data, settings, plan, extraEnv || {}, new Date('2026-01-31T10:08:48.000Z'), against);
 }
 
 function stepData(step, measured) {

@@ -97,8 +97,10 @@ func (l *ledger) books(run string) map[string]any {
 	defer l.mu.Unlock()
 	b := l.runs[run]
 	if b == nil {
-		return map[string]any{"run": run, "accepted_here": 0, "completed": 0, "dead": 0, "discarded": 0, "settled": 0,
-			"duplicates": 0, "end_to_end_ms": nil, "queue_wait_ms": nil, "service_time_ms": nil, "drain_ms": nil, "caught_up": true}
+		return map[string]any{
+			"run": run, "accepted_here": 0, "completed": 0, "dead": 0, "discarded": 0, "settled": 0,
+			"duplicates": 0, "end_to_end_ms": nil, "queue_wait_ms": nil, "service_time_ms": nil, "drain_ms": nil, "caught_up": true,
+		}
 	}
 	var times []float64
 	var drain any
@@ -135,6 +137,8 @@ func spread(times []float64) map[string]any {
 		sum += t
 	}
 	at := func(share float64) float64 { return times[int(share*float64(len(times)-1))] }
-	return map[string]any{"count": len(times), "mean": sum / float64(len(times)),
-		"p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1)}
+	return map[string]any{
+		"count": len(times), "mean": sum / float64(len(times)),
+		"p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1),
+	}
 }

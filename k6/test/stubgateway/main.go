@@ -1,5 +1,5 @@
 // Command stubgateway answers like a Twinlane gateway without a system behind it, so that the sweep can be tested with
-// answers whose times and failures are known beforehand. Build it by its file names; it belongs to no module.
+// answers whose times and failures are known beforehand.
 //
 // It prints its address on the first line, and ends with the process that started it. GET /seen answers how many
 // requests each run id sent. The books of GET /v1/runs are in ledger.go.
@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -43,10 +44,12 @@ type stub struct {
 }
 
 func main() {
-	os.Exit(run())
+	fmt.Fprintln(os.Stderr, run(os.Stdout))
+	os.Exit(1) //nolint:forbidigo // This is main, and serving ends in no other way.
 }
 
-func run() int {
+// run serves for as long as it can.
+func run(stdout io.Writer) error {
 	s := &stub{second: map[string]int64{}, count: map[string]int{}, seen: map[string]int{}}
 	addr := flag.String("addr", "127.0.0.1:0", "address to listen on")
 	flag.IntVar(&s.failAbove, "fail-above", 0, "requests a second and lane above which requests fail; 0 for never, -1 for always")
@@ -60,22 +63,22 @@ func run() int {
 
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return fmt.Errorf("listen: %w", err)
 	}
-	fmt.Println(listener.Addr())
+	if _, err := fmt.Fprintln(stdout, listener.Addr()); err != nil {
+		return fmt.Errorf("print the address: %w", err)
+	}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "openapi: 3.1.0")
+		_, _ = fmt.Fprintln(w, "openapi: 3.1.0") // a client that is gone needs no answer
 	})
 	mux.HandleFunc("GET /seen", s.report)
 	mux.HandleFunc("POST /v1/sync", s.sync)
 	mux.HandleFunc("POST /v1/async", s.async)
 	mux.HandleFunc("GET /v1/runs/{run}", s.ledger.serve)
 	server := http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	fmt.Fprintln(os.Stderr, server.Serve(listener))
-	return 1
+	return server.Serve(listener)
 }
 
 func (s *stub) sync(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +86,7 @@ func (s *stub) sync(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	time.Sleep(time.Duration(t.DurationMS) * time.Millisecond)
+	work(r, time.Duration(t.DurationMS)*time.Millisecond)
 	s.answer(w, http.StatusOK, map[string]any{"id": "task", "status": "completed"})
 }
 
@@ -102,11 +105,19 @@ func (s *stub) async(w http.ResponseWriter, r *http.Request) {
 	}
 	took := s.ledger.add(t, true)
 	if prefersToWait(r) && (s.lateNth == 0 || n%s.lateNth != 0) {
-		time.Sleep(took)
+		work(r, took)
 		s.answer(w, http.StatusOK, map[string]any{"id": "task", "status": "completed"})
 		return
 	}
 	s.answer(w, http.StatusAccepted, map[string]any{"id": "task", "status": "accepted"})
+}
+
+// work takes so long, or until the client gives up.
+func work(r *http.Request, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-r.Context().Done():
+	}
 }
 
 // prefersToWait is whether the answer is to be held for the result.
@@ -118,7 +129,7 @@ func prefersToWait(r *http.Request) bool {
 func problem(w http.ResponseWriter, kind string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	fmt.Fprintf(w, `{"type":"https://example.org/problems/%s","status":503}`, kind)
+	_, _ = fmt.Fprintf(w, `{"type":"https://example.org/problems/%s","status":503}`, kind)
 }
 
 // accept reads a task as strictly as the gateway does and books it, or answers with the failure that is due.
@@ -174,5 +185,5 @@ func (s *stub) report(w http.ResponseWriter, _ *http.Request) {
 	for run, requests := range s.seen {
 		fmt.Fprintf(&lines, "%s %d\n", run, requests)
 	}
-	fmt.Fprint(w, lines.String())
+	_, _ = fmt.Fprint(w, lines.String())
 }

@@ -164,7 +164,7 @@ export function booksTests() {
     contains(page, '<title>async at 400/s: 1.02 s</title>');
     equal(page.split('<title>sync at 400/s').length, 5); // Sync has a bar in each of the four charts, and none in the books.
     contains(page, 'wait at 400/s: the median answer took 1.00&nbsp;s, the median task was done 1.00&nbsp;s after it was accepted');
-    ['undefined', 'NaN', 'Infinity', 'null'].forEach((part) => lacks(page, part));
+    ['>undefined', 'NaN', 'Infinity', '>null'].forEach((part) => lacks(page, part));
     contains(page, 'BOOKS_TIMEOUT=60 GATEWAY_URL=');
     equal(bookColumns(summaryOf({}, published)).map((column) => column.title).slice(2, 8),
       ['accepted', 'completed', 'dead', 'discarded', 'missing', 'duplicates']);

@@ -5,6 +5,11 @@ import { close, contains, equal, lacks, ok, test } from '../harness.js';
 import { planSteps } from '../../lib/steps.js';
 import { published, settingsOf, summaryOf } from '../fixture.js';
 
+const twoLanes = { RPS: '100', DURATION: '10' };
+const machine = {
+  COMMIT: 'abc', HOST_CPUS: '2', HOST_CPU_MODEL: 'Fast', HOST_MEMORY_BYTES: '1024', GATEWAY_STRATEGY: 'shared', PUBLISH_STRATEGY: 'pooled',
+  WORKER_CONCURRENCY: '30', WORKER_COUNT: '3', WORKER_EXECUTOR: 'keyed',
+};
 const twoSteps = { RPS: '100', DURATION: '10', GAP: '2', VUS: '20' };
 const breakRun = { PRESET: 'breakpoint', RPS: '100..500:100', DURATION: '10', GAP: '2' };
 
@@ -21,8 +26,18 @@ export function summaryTests() {
   });
 
   test('the headline of the published sweep', () => {
-    equal(summaryOf({}, published).headline, 'At 400 requests a second, sync finished 99.9/s in 1.00 s on average and left 75.0 % ' +
-      'of the load unsent; async accepted 400/s in 2.41 ms and dropped nothing.');
+    equal(summaryOf({}, published).headline, 'At 400 requests a second, async answered 416 times as fast as sync and accepted 4.0 times as ' +
+      'many requests. Sync finished 99.9/s in 1.00 s on average and left 75.0 % of the load unsent; async accepted 400/s in 2.41 ms and dropped nothing.');
+  });
+
+  test('the headline is in proportion, whatever the proportion is', () => {
+    const title = (sync, async) => summaryOf(twoLanes, (step) => {
+      const { time, ...counts } = step.lane === 'sync' ? sync : async;
+      return { ...counts, times: [time, time, time, time, time] };
+    }).headline;
+    contains(title({ sent: 1000, time: 100 }, { sent: 1000, time: 104 }), 'async answered about as fast as sync and accepted about as many requests. Sync finished');
+    contains(title({ sent: 1000, time: 10 }, { sent: 500, time: 25 }), 'async took 2.5 times as long to answer as sync and accepted 50.0 % as many requests.');
+    contains(title({ sent: 500, answered: 0, time: 1 }, { sent: 500, time: 25 }), 'a second, sync finished 0/s and failed 100 % of the requests; async');
   });
 
   test('refusals are errors but do not fail the run', () => {
@@ -95,15 +110,21 @@ export function summaryTests() {
   });
 
   test('the environment is what the runner passes on', () => {
-    const { environment } = summaryOf(twoSteps, () => ({ sent: 1, times: [1, 1, 1, 1, 1] }), { extraEnv: { COMMIT: 'abc', HOST_CPUS: '2', GATEWAY_STRATEGY: 'shared', PUBLISH_STRATEGY: 'pooled' } });
-    equal(environment, { k6: '1.8.1', commit: 'abc', host_cpus: 2, go: null, rabbitmq: null, publish_strategy: 'shared' });
+    const { environment } = summaryOf(twoSteps, () => ({ sent: 1, times: [1, 1, 1, 1, 1] }), { extraEnv: machine });
+    equal(environment, {
+      k6: '1.8.1', commit: 'abc', host_cpus: 2, cpu_model: 'Fast', memory_bytes: 1024, os: null, go: null, rabbitmq: null, publish_strategy: 'shared',
+      workers: { executor: 'keyed', concurrency: 30, count: 3 },
+    });
   });
 
   test('steps.csv has a line a step and a field a column', () => {
     const lines = stepsCSV(summaryOf({}, published)).split('\r\n');
     equal([lines.length, lines[17]], [18, '']);
-    ok(lines.slice(0, 17).every((line) => line.split(',').length === 60), 'a line has another number of fields');
+    ok(lines.slice(0, 17).every((line) => line.split(',').length === 65), 'a line has another number of fields');
     contains(lines[2], ',balanced,1501,0,1501,1501,0,0,0,0,0,0,1001.5,1.5,2.5,false,1010,1005,1020,1030,1040.123,');
+    ok(lines[2].endsWith(',,,,,'), 'something is predicted of workers that are not known');
+    const known = stepsCSV(summaryOf({}, published, { extraEnv: { WORKER_CONCURRENCY: '1000' } })).split('\r\n');
+    ok(known[0].endsWith(',predicted_end_to_end_p95_ms,predicted_drain_ms') && known[2].endsWith(',0.05,0,1000,1000,1000'), known[2]);
     contains(lines[1], 'sync_050,sync,50,test.sync_050,0,30,true,100,1501,1501,1501,0,0,50.033,50.033,0,0,0,1002.3');
   });
 
