@@ -42,7 +42,8 @@ export function report(summary) {
 function head(summary, links) {
   const verdict = summary.passed ? '<span class="verdict passed">passed</span>'
     : '<span class="verdict failed-run">failed</span>';
-  const items = summary.findings.map((finding) => `<li class="${finding.level}">` +
+  const ordered = ['failure', 'note'].flatMap((level) => summary.findings.filter((finding) => finding.level === level));
+  const items = ordered.map((finding) => `<li class="${finding.level}">` +
     `<b>${finding.level === 'failure' ? 'Failure' : 'Note'}.</b> ${prose(finding.text)}</li>`);
   const { title, text } = headlines(summary);
   const told = [text, doneSentence(summary), booksSentence(summary)].filter((part) => part !== '');

@@ -78,7 +78,8 @@ box-shadow:0 4px 16px rgb(0 0 0/.18);font-size:13px;line-height:1.5;white-space:
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:5px 10px;text-align:right;white-space:nowrap;border-top:1px solid var(--grid)}
-thead th{border-top:0;color:var(--muted);font-weight:500;font-size:13px}
+thead th{border-top:0;color:var(--muted);font-weight:500;font-size:13px;vertical-align:bottom}
+.words thead th{white-space:normal}
 tbody tr.first td{border-top-color:var(--line)}
 td.left,th.left{text-align:left}
 th:first-child,td:first-child{padding-left:0}th:last-child,td:last-child{padding-right:0}
@@ -102,7 +103,7 @@ main{padding:22px 14px 40px}.legend .hint,nav .files{margin-left:0}.card,.lane{p
 :root{color-scheme:light}body{font-size:10.5pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 main{max-width:none;padding:0}h1{font-size:19pt}h2{break-after:avoid}.card,.lane,.findings li,tr{break-inside:avoid}
 .card.scroll{break-inside:auto}.scroll{overflow:visible}
-.lanes,.pair{grid-template-columns:repeat(2,minmax(0,1fr))}.figures dd{font-size:14pt}
+.lanes,.pair{grid-template-columns:repeat(2,minmax(0,1fr))}.figures{gap:6px 10px}.figures dd{font-size:12.5pt}
 nav,.legend .hint,.band,.tip,.again{display:none}td:nth-child(2){white-space:nowrap}table{font-size:7.5pt}th,td{padding:2px 4px}.words table{font-size:7.5pt}td,th{white-space:normal}.words th,.words td{padding:2px 3px}thead th{font-size:inherit}
 }
 `;

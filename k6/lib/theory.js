@@ -29,7 +29,7 @@ function words({ settings, environment }, steps) {
   const { concurrency } = environment.workers;
   const seconds = settings.task_ms / 1000;
   const top = steps.reduce((most, step) => (step.prediction.utilisation > most.prediction.utilisation ? step : most));
-  const beyond = steps.filter(({ prediction }) => !prediction.steady);
+  const beyond = steps.filter(({ prediction }) => prediction.utilisation > 1);
   return [
     `${workerWords(environment.workers)}. At ${format.exactTime(settings.task_ms)} a task that is ` +
       `${format.count(concurrency)} ÷ ${format.plain(seconds)} s = ${format.count(concurrency / seconds)} tasks a second; the highest rate here, ` +
