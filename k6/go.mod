@@ -6,6 +6,7 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/stretchr/testify v1.12.1
 	github.com/twinlane/twinlane/internal v0.0.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (
