@@ -73,8 +73,8 @@ dlq: ## List, show, replay or purge dead tasks: ARGS='ls', ARGS='--help'
 ##@ Work on it
 
 .PHONY: deps
-deps: ## Install what the local stack and the tests need: RabbitMQ, a C compiler for the race detector, Chromium
-	@deploy/local/deps broker compiler browser
+deps: ## Install what the local stack and the tests need: RabbitMQ, a C compiler for the race detector, Chromium, Prometheus
+	@deploy/local/deps broker compiler browser prometheus
 
 .PHONY: build
 build: ## Build the static binaries into .run/bin
@@ -85,11 +85,16 @@ test: test-go test-k6 ## Run all tests, against real processes
 
 .PHONY: test-go
 test-go: deps ## Run the Go tests, with the race detector and a real RabbitMQ: TESTFLAGS='-run Name -v'
+	@k6/which >/dev/null # the test of the dashboards runs a sweep
 	go test -race $(TESTFLAGS) $(packages)
 
 .PHONY: test-k6
 test-k6: ## Run the tests of the sweep
 	k6/test/run
+
+.PHONY: dashboards
+dashboards: ## Write grafana/dashboards from grafana/internal/boards
+	go run ./grafana grafana/dashboards
 
 .PHONY: check-config
 check-config: ## Check scripts and configuration files with the tools that are installed

@@ -5,7 +5,7 @@
 
 import exec from 'k6/execution';
 import http from 'k6/http';
-import { Counter } from 'k6/metrics';
+import { Counter, Gauge } from 'k6/metrics';
 
 import { bookedStep } from './lib/books.js';
 import { stepsCSV } from './lib/csv.js';
@@ -37,6 +37,9 @@ const answersFailed = new Counter('answers_failed');
 const answersUnexpected = new Counter('answers_unexpected');
 const tasksAccepted = new Counter('tasks_accepted');
 const tasksUnknown = new Counter('tasks_unknown');
+
+// What a step's counts are divided by, for readers of the metrics: k6 says nowhere how long a scenario lasts.
+const stepSeconds = new Gauge('step_seconds');
 
 /** What k6 runs. Bodies are discarded by default and kept only where an answer is judged. */
 export const options = {
@@ -73,6 +76,7 @@ export function send(shared) {
     current = prepare(name, shared.run);
   }
   if (exec.scenario.iterationInTest === 0) {
+    stepSeconds.add(current.step.seconds);
     console.log(stepLine(steps, current.step, settings));
   }
 
