@@ -43,7 +43,7 @@ func lanesTiles() []panel {
 			perSecond, []level{{0.01, yellow}}, now("refused", total(`gateway_http_request_duration_seconds_count{code="429"}`))),
 		tile("Accepting takes", "The 95th percentile of the time until a task is confirmed by the broker. Good: some milliseconds. Bad: a tenth of a second and more, for the broker's disk or the gateway is then at its limit.",
 			seconds, []level{{0.1, yellow}, {1, red}},
-			now("p95", quantile(0.95, "", `gateway_publisher_confirm_duration_seconds_bucket{publisher="gateway-publish"}`))),
+			line("p95", quantile(0.95, "", `gateway_publisher_confirm_duration_seconds_bucket{publisher="gateway-publish"}`))),
 		tile("Tasks waiting", "Tasks in the queue that no worker has yet. Bad: a number that grows; see Worker and queue.",
 			count, []level{{1000, yellow}, {100000, red}}, now("waiting", orZero(`sum(rabbitmq_detailed_queue_messages_ready{queue="tasks.v1"})`))),
 		tile("Workers", "Workers that answer Prometheus. Bad: none, for then both lanes stand still.",
@@ -70,7 +70,7 @@ func whatHappened() panel {
 
 func lanesRED() []panel {
 	return []panel{
-		colourLanes(lines("How many requests arrive?", "Requests for tasks a second, by lane.", perSecond, nil, line("{{lane}}", requests("")))),
+		colourLanes(lines("How many requests arrive?", "Requests for tasks a second, by lane. Bad: fewer than clients send, which is then in the rows below.", perSecond, nil, line("{{lane}}", requests("")))),
 		lines("How are they answered?", "Answers a second, by lane and status. 200 is a result and 202 a promise; 429 is refused, 5xx is failed.",
 			perSecond, nil, line("{{lane}} {{code}}",
 				`sum by (lane, code) (`+onLane(`rate(`+laneRequests("gateway_http_request_duration_seconds_count", "")+`[$__rate_interval])`)+`) > 0`)),

@@ -80,8 +80,8 @@ func goRuntime() []panel {
 		lines("How much memory?", "Resident memory of each service, and its live heap.",
 			bytesIEC, nil, byJob(`sum by (job) (process_resident_memory_bytes`+services+`)`),
 			line("{{job}} heap", `sum by (job) (go_memstats_heap_alloc_bytes`+services+`)`)),
-		lines("How long does the garbage collector pause?", "The longest pause of recent collections. Good: below a millisecond. Bad: tens of milliseconds, which are seen in every answer time.",
-			seconds, []level{{0.01, yellow}}, byJob(`max by (job) (go_gc_duration_seconds{job=~"gateway|worker", quantile="1"})`)),
+		lines("How much does the garbage collector stop?", "The share of the time in which a service stood still for its garbage collector. Good: well below 1 %. Bad: more, which is seen in every answer time.",
+			share, []level{{0.01, yellow}}, byJob(`sum by (job) (rate(go_gc_duration_seconds_sum`+services+`[$__rate_interval]))`)),
 		lines("How many open files?", "Open files and sockets of each service. Bad: near the limit, for then connections fail.",
 			count, nil, byJob(`sum by (job) (process_open_fds`+services+`)`)),
 	}

@@ -155,4 +155,3 @@ func sweepTime() []panel {
 			cores, nil, line("{{job}}", `sum by (job) (rate(process_cpu_seconds_total{job=~"gateway|worker"}[$__rate_interval]))`)),
 	}
 }
-

@@ -37,8 +37,8 @@ func workerTiles() []panel {
 	return []panel{
 		tile("Tasks waiting", "Tasks in the queue that no worker has yet. Bad: a number that grows.",
 			count, []level{{1000, yellow}, {100000, red}}, now("waiting", orZero(waiting()))),
-		tile("Time to drain", "How long the tasks that wait would take if none arrived any more, at the rate of now. Bad: longer than anybody wants to wait. No data means that nothing is being worked off.",
-			seconds, []level{{60, yellow}, {600, red}}, now("drain", waiting()+` / (`+departures()+` > 0)`)).
+		tile("Time to drain", "How long the tasks that wait would take if none arrived any more, at the rate of now. Bad: longer than anybody wants to wait. Where nothing is being worked off, it says so.",
+			seconds, []level{{60, yellow}, {600, red}}, now("drain", waiting()+` / (`+departures()+` > 0) or `+waiting()+` == 0`)).
 			NoValue("stands still"),
 		tile("Consumers", "Consumers of the queue of tasks. A worker has several. Bad: none, for then tasks only wait.",
 			count, least(1), now("consumers", orZero(`sum(rabbitmq_detailed_queue_consumers{queue="tasks.v1"})`))),

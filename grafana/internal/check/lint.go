@@ -61,12 +61,9 @@ func (l *linter) head() {
 }
 
 func (l *linter) ids() {
-	seen := map[int]bool{}
-	titles := map[string]bool{}
-	for _, p := range append(slices.Clone(l.board.Panels), l.board.AllPanels()...) {
-		if p.Type == "row" || slices.ContainsFunc(l.board.Panels, func(q Panel) bool { return q.ID == p.ID }) && seen[p.ID] && titles[p.Title] {
-			continue
-		}
+	rows := slices.DeleteFunc(slices.Clone(l.board.Panels), func(p Panel) bool { return p.Type != "row" })
+	seen, titles := map[int]bool{}, map[string]bool{}
+	for _, p := range append(rows, l.board.AllPanels()...) {
 		if p.ID == 0 || seen[p.ID] {
 			l.wrong("panel %q: its id %d is not its own", p.Title, p.ID)
 		}
