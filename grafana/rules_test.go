@@ -68,7 +68,7 @@ func TestPromtoolSeesABrokenRule(t *testing.T) {
 	for name, change := range map[string]struct{ file, old, broken string }{
 		"an alert that fires too early": {"alerts.yml", "ratio1m > 0.05", "ratio1m > 0.01"},
 		"an alert that never fires":     {"alerts.yml", `messages{queue="tasks.v1.dlq"}`, `messages{queue="tasks.v1.dead"}`},
-		"a recording of something else": {"recording.yml", `settlement=~"completed|dead"`, `settlement="retried"`},
+		"a recording of something else": {"recording.yml", `settlement=~"completed|dead|discarded"`, `settlement="retried"`},
 		"an alert that does not wait":   {"alerts.yml", "for: 10s", "for: 0s"},
 	} {
 		t.Run(name, func(t *testing.T) {

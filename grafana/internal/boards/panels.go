@@ -90,6 +90,15 @@ func lines(title, description, unit string, levels []level, queries ...query) *t
 		Targets(targets(queries))
 }
 
+// narrow puts four charts in a line.
+func narrow(all ...*timeseries.PanelBuilder) []panel {
+	panels := make([]panel, 0, len(all))
+	for _, p := range all {
+		panels = append(panels, p.Span(6))
+	}
+	return panels
+}
+
 // states shows series of 1 and 0 as bands: when something was as it should be, and when it was not.
 func states(title, description string, queries ...query) *statetimeline.PanelBuilder {
 	return statetimeline.NewPanelBuilder().

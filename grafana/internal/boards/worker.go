@@ -28,7 +28,7 @@ func arrivals() string {
 }
 
 func departures() string {
-	return total(`worker_settlements_total{settlement=~"completed|dead"}`)
+	return total(`worker_settlements_total{settlement=~"completed|dead|discarded"}`)
 }
 
 func waiting() string { return `sum(rabbitmq_detailed_queue_messages_ready{queue="tasks.v1"})` }
@@ -102,15 +102,18 @@ func workerFailures() []panel {
 }
 
 func workerExecutor() []panel {
-	return []panel{
+	return narrow(
 		colourLanes(lines("How much runs at once?", "Tasks that run now, by lane. Bad: a flat top, which is the worker's bound (CONCURRENCY, SYNC_CONCURRENCY).",
 			count, nil, line("{{lane}}", `sum by (lane) (worker_tasks_in_flight)`))),
 		lines("What does the executor hold?", "Tasks that the executor has accepted and not finished, and deliveries that are held outside of it: on their way to another queue, or done and waiting for a confirm.",
-			count, nil, line("in the executor", `sum(worker_executor_tasks)`), line("held: {{cause}}", `sum by (cause) (worker_deliveries_held)`)),
+			count, nil, line("in the executor", `sum(worker_executor_tasks)`), line("of those waiting", `sum(worker_executor_queued)`),
+			line("goroutines for them", `sum(worker_executor_workers)`), line("held: {{cause}}", `sum by (cause) (worker_deliveries_held)`)),
+		lines("Does it have room?", "Submits a second that met a full executor, by the policy that decided on them, and the delivery loops that have been blocked for too long. Good: all 0. Otherwise the worker takes more than it can hold (EXECUTOR, CONCURRENCY, POOL_QUEUE).",
+			noUnit, nil, line("full: {{policy}}", rate("policy", "worker_executor_saturated_total")), line("blocked loops", `sum(worker_watchdog_blocked_loops)`)),
 		lines("Is anything stuck?", "Tasks that run on although their time is over, and panics of tasks and of the worker itself, a minute. Good: all 0.",
 			noUnit, none(),
 			line("overdue", `sum(worker_tasks_overdue)`),
 			line("panics of tasks", `60 * `+total(`worker_task_panics_total`)),
 			line("panics of the worker", `60 * (`+total(`worker_settlement_panics_total`)+` + `+total(`worker_executor_panics_total`)+`)`)),
-	}
+	)
 }
