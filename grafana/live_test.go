@@ -130,8 +130,8 @@ func (s *stack) sweep(t *testing.T) (summary string) {
 	out := filepath.Join(s.dir, "k6")
 	s.commandWith(t, map[string]string{
 		"GATEWAY_URL": s.gateway, "K6_PROMETHEUS_RW_SERVER_URL": s.prometheus + "/api/v1/write",
-		"RUN": run1, "OUT": out, "LANES": "sync,async,wait", "RPS": "15,35", "DURATION": "3", "GAP": "2", "VUS": "10", "VUS_PRE": "10",
-		"ACTION": "delay", "TASK_MS": "300", "PRESET": "", "QUICK": "", "BOOKS": "", "BOOKS_TIMEOUT": "",
+		"RUN": run1, "OUT": out, "LANES": "sync,async,wait", "RPS": "15,34", "DURATION": "3", "GAP": "2", "VUS": "10", "VUS_PRE": "10",
+		"ACTION": "delay", "TASK_MS": "300", "PRESET": "", "QUICK": "", "BOOKS": "on", "BOOKS_TIMEOUT": "10",
 	}, "k6/run")
 	return filepath.Join(out, run1, "summary.json")
 }
@@ -198,17 +198,26 @@ func (s *stack) catalogue(t *testing.T) check.Catalogue {
 // summary is what the sweep's report says, as far as the dashboard says it too.
 type summary struct {
 	Steps []struct {
-		Lane       string
-		RPS        int
-		Throughput float64                    `json:"throughput_rps"`
-		Drop       float64                    `json:"drop_share"`
-		Latency    struct{ Avg, P95 float64 } `json:"latency_ms"`
+		Lane       string  `json:"lane"`
+		RPS        int     `json:"rps"`
+		Throughput float64 `json:"throughput_rps"`
+		Drop       float64 `json:"drop_share"`
+		Latency    times   `json:"latency_ms"`
 		Books      *struct {
-			Accepted, Completed, Missing float64
-			Drain                        float64                    `json:"drain_ms"`
-			EndToEnd                     struct{ P50, P95 float64 } `json:"end_to_end_ms"`
-		}
-	}
+			Accepted  float64 `json:"accepted"`
+			Completed float64 `json:"completed"`
+			Missing   float64 `json:"missing"`
+			Drain     float64 `json:"drain_ms"`
+			EndToEnd  times   `json:"end_to_end_ms"`
+		} `json:"books"`
+	} `json:"steps"`
+}
+
+// times are statistics of a time.
+type times struct {
+	Avg float64 `json:"avg"`
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
 }
 
 func readSummary(t *testing.T, path string) *summary {

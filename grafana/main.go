@@ -36,7 +36,7 @@ func write(folder string) error {
 	}
 	for _, name := range old {
 		if _, ok := files[filepath.Base(name)]; !ok {
-			if err := os.Remove(name); err != nil {
+			if err := os.Remove(name); err != nil { //nolint:gosec // In the folder that is the caller's choice.
 				return fmt.Errorf("remove a dashboard: %w", err)
 			}
 		}

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,7 +116,11 @@ func (s *stack) service(t *testing.T, name string, env map[string]string, args .
 			return err
 		}
 		for line := range bytes.Lines(text) {
-			var l struct{ Msg, Server, Addr string }
+			var l struct {
+				Msg    string `json:"msg"`
+				Server string `json:"server"`
+				Addr   string `json:"addr"`
+			}
 			if json.Unmarshal(line, &l) == nil && l.Msg == "listening" {
 				if l.Server == "http" {
 					api = "http://" + l.Addr
@@ -236,12 +242,12 @@ func (s sample) value() (float64, bool) {
 		return 0, false
 	}
 	v, err := strconv.ParseFloat(text, 64)
-	return v, err == nil && v == v //nolint:gocritic // NaN says that there is nothing.
+	return v, err == nil && !math.IsNaN(v) // which says that there is nothing
 }
 
 // last is the last value.
 func (s series) last() float64 {
-	all := append(s.Values, s.Value)
+	all := slices.Concat(s.Values, []sample{s.Value})
 	for i := range all {
 		if v, ok := all[len(all)-1-i].value(); ok {
 			return v
@@ -252,7 +258,7 @@ func (s series) last() float64 {
 
 // any reports whether there is a value at all.
 func (s series) any() bool {
-	for _, sample := range append(s.Values, s.Value) {
+	for _, sample := range slices.Concat(s.Values, []sample{s.Value}) {
 		if _, ok := sample.value(); ok {
 			return true
 		}

@@ -64,6 +64,7 @@ func Files() (map[string][]byte, error) {
 	return files, nil
 }
 
+//nolint:staticcheck // The classic schema: Grafana 12 and older read no other.
 func (b *board) build() (dashboard.Dashboard, error) {
 	builder := dashboard.NewDashboardBuilder(b.title).
 		Uid(b.uid).
@@ -108,7 +109,7 @@ func (b *board) build() (dashboard.Dashboard, error) {
 // number gives every panel an id, by its place. It is what links to a single panel refer to.
 func number(panels []dashboard.PanelOrRowPanel) {
 	for i := range panels {
-		id := uint32(i + 1) //nolint:gosec // A board has some tens of panels.
+		id := uint32(i + 1)
 		if p := panels[i].Panel; p != nil {
 			p.Id = &id
 		} else {

@@ -64,7 +64,7 @@ func least(bound float64) []level { return []level{{-1e9, red}, {bound, green}} 
 func mapping(words map[string]string, colours map[string]string) dashboard.ValueMapping {
 	m := dashboard.NewValueMap()
 	for i, value := range slices.Sorted(maps.Keys(words)) {
-		result := dashboard.ValueMappingResult{Text: new(words[value]), Index: new(int32(i))} //nolint:gosec // A few.
+		result := dashboard.ValueMappingResult{Text: new(words[value]), Index: new(int32(i))}
 		if c, ok := colours[value]; ok {
 			result.Color = &c
 		}

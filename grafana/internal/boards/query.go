@@ -41,12 +41,9 @@ func total(counter string) string {
 	return fmt.Sprintf(`sum(rate(%s[$__rate_interval]))`, counter)
 }
 
-// quantile estimates a quantile of a histogram, by labels. The selector is that of its buckets.
-func quantile(q float64, by, buckets string) string {
-	if by != "" {
-		by = ", " + by
-	}
-	return fmt.Sprintf(`histogram_quantile(%g, sum by (le%s) (rate(%s[$__rate_interval])))`, q, by, buckets)
+// quantile estimates a quantile of a histogram. The selector is that of its buckets.
+func quantile(q float64, buckets string) string {
+	return fmt.Sprintf(`histogram_quantile(%g, sum by (le) (rate(%s[$__rate_interval])))`, q, buckets)
 }
 
 // orZero is an expression without labels that is 0 where there is nothing to add up.

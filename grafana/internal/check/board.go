@@ -56,7 +56,12 @@ type Panel struct {
 }
 
 // Grid is the place of a panel: 24 columns, and rows without end.
-type Grid struct{ X, Y, W, H int }
+type Grid struct {
+	X int `json:"x"`
+	Y int `json:"y"`
+	W int `json:"w"`
+	H int `json:"h"`
+}
 
 // Target is a query of a panel.
 type Target struct {
@@ -75,7 +80,10 @@ type Transformation struct {
 }
 
 // Datasource is what is asked.
-type Datasource struct{ Type, UID string }
+type Datasource struct {
+	Type string `json:"type"`
+	UID  string `json:"uid"`
+}
 
 // Variable is a choice of the reader.
 type Variable struct {
@@ -168,7 +176,7 @@ func (b *Board) Queries() ([]Query, error) {
 	return all, nil
 }
 
-var legendLabel = regexp.MustCompile(`\{\{ *(\w+) *\}\}`) //nolint:gochecknoglobals // A constant.
+var legendLabel = regexp.MustCompile(`\{\{ *(\w+) *\}\}`)
 
 // Variables are the values of what stands as $name in queries.
 type Variables map[string]string
@@ -202,4 +210,4 @@ func used(expr string) []string {
 	return all
 }
 
-var variable = regexp.MustCompile(`\$\{?([a-zA-Z_]\w*)`) //nolint:gochecknoglobals // A constant.
+var variable = regexp.MustCompile(`\$\{?([a-zA-Z_]\w*)`)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -13,7 +14,7 @@ type Catalogue map[string]map[string]map[string]bool
 
 // Add takes a series into the catalogue.
 func (c Catalogue) Add(series map[string]string) {
-	name := series[labels.MetricName]
+	name := series[model.MetricNameLabel]
 	if c[name] == nil {
 		c[name] = map[string]map[string]bool{}
 	}
@@ -62,7 +63,7 @@ func (c Catalogue) metrics(v *parser.VectorSelector) []string {
 	}
 	var all []string
 	for name := range c {
-		fits := func(m *labels.Matcher) bool { return m.Name != labels.MetricName || m.Matches(name) }
+		fits := func(m *labels.Matcher) bool { return m.Name != model.MetricNameLabel || m.Matches(name) }
 		if !slices.ContainsFunc(v.LabelMatchers, func(m *labels.Matcher) bool { return !fits(m) }) {
 			all = append(all, name)
 		}
@@ -78,7 +79,7 @@ func (c Catalogue) selector(v *parser.VectorSelector) []string {
 	var found []string
 	for _, name := range metrics {
 		for _, m := range v.LabelMatchers {
-			if m.Name == labels.MetricName {
+			if m.Name == model.MetricNameLabel {
 				continue
 			}
 			values, ok := c[name][m.Name]

@@ -126,7 +126,6 @@ func Anchors(page []byte) []string {
 	return all
 }
 
-//nolint:gochecknoglobals // Constants.
 var (
 	heading      = regexp.MustCompile(`(?m)^#+ +(.+?) *$`)
 	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
