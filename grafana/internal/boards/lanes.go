@@ -36,11 +36,10 @@ func lanesTiles() []panel {
 	return []panel{
 		laneTile("Requests", "Requests for tasks a second, by lane. The third lane, which waits for its result behind the queue, is a part of async here.",
 			perSecond, now("{{lane}}", requests(""))),
-		tile("Errors", "The share of the requests for tasks that ended with a server error. Bad: any for longer than a moment. The panel of problems below says which.",
-			share, []level{{0.001, yellow}, {0.05, red}},
-			now("errors", `sum(`+requests(`, code=~"5.."`)+`) / (sum(`+requests("")+`) > 0)`+" or vector(0)")),
-		tile("Refused", "Requests a second that were answered 429: the queue is full, or a bound of the gateway is reached. It is back-pressure, and right as long as clients come back later.",
-			perSecond, []level{{0.01, yellow}}, now("refused", total(`gateway_http_request_duration_seconds_count{code="429"}`))),
+		tile("Failed", "Requests for tasks in this time range that ended with a server error. Bad: any. The bands say when that was, and the panel of problems below says what.",
+			count, none(), now("failed", inRange(laneRequests("gateway_http_request_duration_seconds_count", `, code=~"5.."`)))),
+		tile("Refused", "Requests for tasks in this time range that were answered 429: the queue was full, or a bound of the gateway was reached. It is back-pressure, and right as long as clients come back later.",
+			count, []level{{1, yellow}}, now("refused", inRange(laneRequests("gateway_http_request_duration_seconds_count", `, code="429"`)))),
 		tile("Accepting takes", "The 95th percentile of the time until a task is confirmed by the broker. Good: some milliseconds. Bad: a tenth of a second and more, for the broker's disk or the gateway is then at its limit.",
 			seconds, []level{{0.1, yellow}, {1, red}},
 			line("p95", quantile(0.95, `gateway_publisher_confirm_duration_seconds_bucket{publisher="gateway-publish"}`))),
@@ -55,7 +54,7 @@ func lanesTiles() []panel {
 func whatHappened() panel {
 	up := func(job string) string { return orZero(`max(up{job="` + job + `"})`) }
 	return states("What happened, and when?", "Each band is green while one thing holds that the system needs. Read it from the left: the first red is the cause, what follows are its effects. "+
-		"A band is also red where nobody is there who could tell.",
+		"Most bands are also red where nobody is there who could tell.",
 		line("a gateway is up", up("gateway")),
 		line("a worker is up", up("worker")),
 		line("the broker is up", up("rabbitmq")),
@@ -64,7 +63,7 @@ func whatHappened() panel {
 		line("the queue takes tasks", `1 - (`+total(`gateway_publisher_publishes_total{publisher="gateway-publish", outcome="nacked"}`)+` > bool 0) or vector(0)`),
 		line("no request fails", `1 - (`+total(`gateway_http_request_duration_seconds_count{code=~"5.."}`)+` > bool 0) or vector(0)`),
 		line("outcomes are known", orZero(`min(gateway_outcomes_caught_up)`)),
-		line("no task dies", `1 - (`+total(`worker_dead_total`)+` > bool 0) or vector(0)`),
+		line("no task dies", `1 - (`+total(`worker_dead_total`)+` > bool 0) or vector(1)`),
 	)
 }
 
@@ -77,7 +76,10 @@ func lanesRED() []panel {
 		lines("Which problems do clients see?", "Answers a second that tell of a problem, by its code; README.md and the OpenAPI description say what each means. Good: no line.",
 			perSecond, nil, line("{{code}}", rate("code", "gateway_http_problems_total")+` > 0`)),
 		colourLanes(lines("How long does an answer take?", "Median and 95th percentile by lane. Sync takes as long as the task, async as long as a confirm. Bad: an async lane that comes near the sync one.",
-			seconds, nil, line("{{lane}} p50", answers(0.5)), line("{{lane}} p95", answers(0.95)))),
+			seconds, nil, line("{{lane}} p50", answers(0.5)), line("{{lane}} p95", answers(0.95)))).
+			OverrideByRegexp("/p95$/", []dashboard.DynamicConfigValue{
+				{Id: "custom.lineStyle", Value: map[string]any{"fill": "dash", "dash": []int{6, 4}}},
+			}),
 		lines("How much is in flight?", "Requests and publishes under way. Each is bounded (gateway --help): at its bound, what comes next is refused.",
 			count, nil,
 			line("requests", `sum(gateway_http_requests_in_flight)`),

@@ -170,10 +170,20 @@ func overRPS(title, description, unit, expr string) *barchart.PanelBuilder {
 		})).
 		WithTransformation(convert("string")).
 		WithTransformation(transformation("organize", map[string]any{
-			"renameByName": map[string]any{matrix: rateColumn}, "excludeByName": map[string]any{}, "indexByName": map[string]any{},
+			"renameByName": map[string]any{matrix: rateColumn}, "excludeByName": map[string]any{}, "indexByName": barOrder(matrix),
 		})).
 		Targets(targets([]query{columns(expr)}))).
 		OverrideByRegexp("/baseline/", []dashboard.DynamicConfigValue{{Id: "custom.fillOpacity", Value: 25}})
+}
+
+// barOrder is the order of the columns: the rates, then the bars, each lane beside its baseline.
+func barOrder(first string) map[string]any {
+	order := map[string]any{first: 0}
+	for _, lane := range []string{"sync", "async", "wait"} {
+		order[lane] = len(order)
+		order[lane+", baseline"] = len(order)
+	}
+	return order
 }
 
 // column is a column of a table: its heading and the query that gives it a value a row.

@@ -41,6 +41,11 @@ func total(counter string) string {
 	return fmt.Sprintf(`sum(rate(%s[$__rate_interval]))`, counter)
 }
 
+// inRange is how much a counter rose in the time range.
+func inRange(counter string) string {
+	return fmt.Sprintf(`round(sum(increase(%s[$__range])))`, counter)
+}
+
 // quantile estimates a quantile of a histogram. The selector is that of its buckets.
 func quantile(q float64, buckets string) string {
 	return fmt.Sprintf(`histogram_quantile(%g, sum by (le) (rate(%s[$__rate_interval])))`, q, buckets)

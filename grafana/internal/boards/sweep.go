@@ -17,7 +17,7 @@ func sweep() board {
 	return board{
 		file: "sweep", uid: "twinlane-sweep", title: "Sweep",
 		question: "Which lane carries how much, at what answer time, and was all accepted work done? One run of `make sweep`, beside another one.",
-		from:     "now-3h",
+		from:     "now-1h",
 		variables: []cog.Builder[dashboard.VariableModel]{
 			runVariable("run", "Run", "The run that is shown. Runs outside of the time range are not offered.").
 				Query(text(`label_values(k6_requests_sent_total{lane!=""}, testid)`)),
@@ -30,7 +30,7 @@ func sweep() board {
 		},
 		notes: []cog.Builder[dashboard.AnnotationQuery]{steps(run)},
 		rows: []row{
-			{panels: sweepTiles()},
+			{panels: append(sweepTiles(), whatHappened())},
 			{title: "How do the lanes compare?", panels: sweepCharts()},
 			{title: "When was the work really done?", panels: sweepBooks()},
 			{title: "What is different from the baseline?", panels: []panel{sweepComparison()}},

@@ -24,12 +24,15 @@ func worker() board {
 
 // arrivals is how many tasks a second the broker takes in, and departures how many leave the queue for good.
 func arrivals() string {
-	return total(`gateway_publisher_publishes_total{publisher="gateway-publish", outcome="accepted"}`)
+	return `(` + orZero(total(`gateway_publisher_publishes_total{publisher="gateway-publish", outcome="accepted"}`)) + `)`
 }
 
 func departures() string {
-	return total(`worker_settlements_total{settlement=~"completed|dead|discarded"}`)
+	return `(` + orZero(total(`worker_settlements_total{settlement=~"completed|dead|discarded"}`)) + `)`
 }
+
+// again counts the deliveries of the broker that are not the first of their message.
+const again = `rabbitmq_global_messages_redelivered_total{queue_type="rabbit_quorum_queue"}`
 
 func waiting() string { return `sum(rabbitmq_detailed_queue_messages_ready{queue="tasks.v1"})` }
 
@@ -45,9 +48,9 @@ func workerTiles() []panel {
 		tile("In the worker's hands", "Deliveries that a worker has and the broker has no answer for. Bad: as many as the prefetch allows while nothing is completed.",
 			count, nil, now("unsettled", `sum(worker_subscription_unsettled_deliveries)`)),
 		tile("Dead letters", "Tasks that failed for good and wait for somebody to look: make dlq ARGS=ls. Bad: any.",
-			count, []level{{1, red}}, now("dead", orZero(`sum(rabbitmq_detailed_queue_messages{queue="tasks.v1.dlq"})`))),
-		tile("Delivered again", "The share of deliveries that the broker had made before. After a worker was killed, what it had in hand comes again; at other times it is 0.",
-			share, []level{{0.01, yellow}}, now("again", total(`worker_deliveries_total{redelivered="true"}`)+` / (`+total(`worker_deliveries_total`)+` > 0) or vector(0)`)),
+			count, none(), now("dead", orZero(`sum(rabbitmq_detailed_queue_messages{queue="tasks.v1.dlq"})`))),
+		tile("Delivered again", "Deliveries in this time range that the broker had made before. When a worker is killed, what it had in hand comes again; otherwise it is 0. The broker counts, because a worker that is new has not seen the first delivery.",
+			count, []level{{1, yellow}}, now("again", inRange(again))),
 	}
 }
 
@@ -79,7 +82,7 @@ func workerDeliveries() []panel {
 	return []panel{
 		lines("How many deliveries come?", "Deliveries a second, the first of a message and those that the broker makes again. Bad: again without a worker having been stopped.",
 			opsPerSec, nil,
-			line("first", total(`worker_deliveries_total{redelivered="false"}`)), line("again", total(`worker_deliveries_total{redelivered="true"}`))),
+			line("first", total(`worker_deliveries_total{redelivered="false"}`)), line("again", total(again))),
 		lines("How are they answered?", "Deliveries a second by what became of the task. completed and dead are final; retried waits for its next attempt; moved is set apart; returned and requeued come again.",
 			opsPerSec, nil, line("{{settlement}}", rate("settlement", "worker_settlements_total"))),
 		lines("Does settling work?", "Messages that settle a task and were not confirmed, answers that found no channel, and results that were given up: each a minute. Good: 0. Otherwise tasks run twice, or nobody is told their outcome.",

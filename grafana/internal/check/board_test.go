@@ -58,6 +58,7 @@ func TestLintFindsWhatIsWrong(t *testing.T) {
 		"rate over minutes":      {expr(`rate(http_requests_total[5m])`), "not over $__rate_interval"},
 		"rate over the range":    {expr(`sum(rate(http_requests_total[$__range]))`), "not over $__rate_interval"},
 		"raw counter":            {expr(`sum(http_requests_total)`), "is a counter"},
+		"increase over minutes":  {expr(`increase(http_requests_total[5m])`), "not over $__rate_interval"},
 		"increase of k6":         {expr(`increase(k6_iterations_total[$__rate_interval])`), "use last_over_time"},
 		"unknown variable":       {expr(`sum(queue_messages{run="$runn"})`), "there is no variable runn"},
 		"fixed data source":      {func(b *check.Board) { b.Panels[1].Targets[0].Datasource.UID = "prometheus" }, "its data source is not"},

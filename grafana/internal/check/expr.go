@@ -72,8 +72,8 @@ func lintCall(call *parser.Call, wrong func(string, ...any)) {
 		return
 	}
 	name := metricName(v)
-	if m.Range != rateInterval {
-		wrong("%s of %s is not over $__rate_interval", call.Func.Name, name)
+	if m.Range != rateInterval && (m.Range != wholeRange || call.Func.Name != "increase") {
+		wrong("%s of %s is not over $__rate_interval, nor an increase over $__range", call.Func.Name, name)
 	}
 	if !counter(name) {
 		wrong("%s of %s, which is a gauge", call.Func.Name, name)
