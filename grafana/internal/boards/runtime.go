@@ -55,16 +55,18 @@ func brokerTraffic() []panel {
 }
 
 func brokerResources() []panel {
-	return []panel{
+	return narrow(
 		lines("How much memory does it have left?", "Resident memory of the broker, and where its alarm is. Above it, publishers are blocked.",
 			bytesIEC, nil, line("used", `sum(rabbitmq_process_resident_memory_bytes)`), line("alarm", `sum(rabbitmq_resident_memory_limit_bytes)`)),
-		lines("How much is on its disk?", "Bytes of messages in each queue. The results stream keeps an hour of outcomes and is the largest after a sweep; the others should be small.",
+		lines("How much disk does it have left?", "Free disk of the broker, and where its alarm is. Below it, publishers are blocked. The results stream takes 2 GiB at most, and the queues as much as their policies allow.",
+			bytesIEC, nil, line("free", `min(rabbitmq_disk_space_available_bytes)`), line("alarm", `max(rabbitmq_disk_space_available_limit_bytes)`)),
+		lines("How much do its queues hold?", "Bytes of the messages in each queue; a stream does not tell. Bad: growth that does not turn.",
 			bytesIEC, nil, line("{{queue}}", `sum by (queue) (rabbitmq_detailed_queue_messages_bytes)`)),
 		lines("How many connections, channels and files?", "Connections, channels, consumers and open files. Bad: growth while the load is steady.",
 			count, nil,
 			line("connections", `sum(rabbitmq_connections)`), line("channels", `sum(rabbitmq_channels)`),
 			line("consumers", `sum(rabbitmq_consumers)`), line("open files", `sum(rabbitmq_process_open_fds)`)),
-	}
+	)
 }
 
 func goRuntime() []panel {
