@@ -36,7 +36,6 @@ func empty() map[string]string {
 		"Experiments / Waiting for a worker / A":              executor,
 		"Experiments / Met a full executor / A":               executor,
 		"Experiments / Dropped / A":                           executor,
-		"Experiments / How many tasks does it have? / A":      executor,
 		"Experiments / How many of them wait? / A":            executor,
 		"Experiments / What meets a full executor? / A":       executor,
 		"Experiments / How many goroutines work? / A":         executor,
@@ -156,7 +155,9 @@ func queriesOf(t *testing.T, b *check.Board) []check.Query {
 	t.Helper()
 	all, err := b.Queries()
 	require.NoError(t, err)
-	return all
+	choices, err := b.Choices()
+	require.NoError(t, err)
+	return append(all, choices...)
 }
 
 // fill puts into a query what Grafana would, for a time range that begins with the stack.

@@ -212,6 +212,7 @@ func perStep(title, description string, all []column) *table.PanelBuilder {
 		Unit(count).
 		Thresholds(thresholds()).
 		NoValue("–").
+		Footer(common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{})).
 		WithTransformation(transformation("merge", map[string]any{})).
 		WithTransformation(transformation("convertFieldType", map[string]any{
 			"fields":      map[string]any{},

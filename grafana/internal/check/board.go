@@ -142,7 +142,7 @@ type Query struct {
 	Labels  []string // that the legend needs
 }
 
-// Queries lists everything that a dashboard asks Prometheus in PromQL, but for what its variables ask.
+// Queries lists everything that a dashboard asks Prometheus, but for what its variables ask.
 func (b *Board) Queries() ([]Query, error) {
 	var all []Query
 	add := func(where, expr, step string, instant bool, legends ...string) error {
@@ -175,6 +175,32 @@ func (b *Board) Queries() ([]Query, error) {
 	}
 	return all, nil
 }
+
+// Choices lists what the variables of a dashboard ask: label_values(SELECTOR, LABEL) and query_result(EXPRESSION).
+func (b *Board) Choices() ([]Query, error) {
+	var all []Query
+	for _, v := range b.Templating.List {
+		if v.Type != "query" {
+			continue
+		}
+		q := Query{Where: b.Title + " / variable " + v.Name}
+		text, _ := v.Query.(string)
+		if m := labelValues.FindStringSubmatch(text); m != nil {
+			q.Expr, q.Labels = m[1], []string{m[2]}
+		} else if m := queryResult.FindStringSubmatch(text); m != nil {
+			q.Expr, q.Instant = m[1], true
+		} else {
+			return nil, fmt.Errorf("%s asks neither for label_values nor for query_result: %v", q.Where, v.Query)
+		}
+		all = append(all, q)
+	}
+	return all, nil
+}
+
+var (
+	labelValues = regexp.MustCompile(`^label_values\((.+), *(\w+)\)$`)
+	queryResult = regexp.MustCompile(`^query_result\((.+)\)$`)
+)
 
 var legendLabel = regexp.MustCompile(`\{\{ *(\w+) *\}\}`)
 

@@ -66,6 +66,8 @@ func TestLintFindsWhatIsWrong(t *testing.T) {
 		"annotation's source":    {func(b *check.Board) { b.Annotations.List[0].Datasource.UID = "x" }, "annotation Steps: its data source"},
 		"no variable for it":     {func(b *check.Board) { b.Templating.List = b.Templating.List[1:] }, "no variable datasource"},
 		"variable asked once":    {func(b *check.Board) { b.Templating.List[1].Refresh = 1 }, "variable run is not asked again"},
+		"variable of no kind":    {func(b *check.Board) { b.Templating.List[1].Query = "up" }, "neither for label_values nor for query_result"},
+		"variable, no PromQL":    {func(b *check.Board) { b.Templating.List[1].Query = "label_values(k6_vus{, testid)" }, "variable run: no PromQL"},
 		"no unit":                {func(b *check.Board) { b.Panels[1].FieldConfig.Defaults.Unit = "" }, `"" is no unit`},
 		"invented unit":          {func(b *check.Board) { b.Panels[1].FieldConfig.Defaults.Unit = "requests" }, `"requests" is no unit`},
 		"no description":         {func(b *check.Board) { b.Panels[1].Description = "Requests." }, "needs a title, and a description"},
@@ -130,6 +132,10 @@ func TestQueriesAndVariables(t *testing.T) {
 	}, queries[0])
 	require.True(t, queries[1].Instant)
 	require.Equal(t, "Board / annotation Steps", queries[2].Where)
+
+	choices, err := b.Choices()
+	require.NoError(t, err)
+	require.Equal(t, []check.Query{{Where: "Board / variable run", Expr: "k6_vus", Labels: []string{"testid"}}}, choices)
 
 	v := check.Variables{"run": "r1", "runner": "x"}
 	require.Equal(t, `a{run="r1", by="x", re="$1"}[4s] b[60s]`,

@@ -165,6 +165,15 @@ func (l *linter) queries() {
 		l.wrong("%s", err)
 		return
 	}
+	choices, err := l.board.Choices()
+	if err != nil {
+		l.wrong("%s", err)
+	}
+	for _, q := range choices {
+		if _, err := parse(withRanges(q.Expr)); err != nil {
+			l.wrong("%s: %s", q.Where, err)
+		}
+	}
 	known := []string{"__range", "__rate_interval"}
 	for _, v := range l.board.Templating.List {
 		known = append(known, v.Name)
