@@ -33,6 +33,7 @@ func empty() map[string]string {
 		"Experiments / How many goroutines work? / B":         lab,
 		"Experiments / What is dropped? / B":                  lab,
 		"Experiments / How much is published? / B":            lab,
+		"Experiments / Is a delivery loop blocked? / B":       lab,
 		"Experiments / Waiting for a worker / A":              executor,
 		"Experiments / Met a full executor / A":               executor,
 		"Experiments / Dropped / A":                           executor,

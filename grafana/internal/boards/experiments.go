@@ -78,7 +78,7 @@ func experimentTraffic() []panel {
 		lines("What is dropped?", "Accepted tasks a second that a saturation policy dropped. Only discard and discard_oldest do; everything else is 0.",
 			opsPerSec, nil, both(increase, "executor_discarded_total")...),
 		lines("Is a delivery loop blocked?", "Loops that have been blocked for longer than the watchdog's limit, which is what serial, caller_runs and block do under load. Bad: any for long, as nothing is taken from the queue meanwhile.",
-			count, none(), line("worker", `sum(worker_watchdog_blocked_loops)`)),
+			count, none(), line("worker", `sum(worker_watchdog_blocked_loops)`), line(caseLegend, sum("lab_watchdog_blocked_loops", ofLab))),
 		lines("How much is published?", "Confirmed publishes a second, of the worker and of the cases of the lab that publish: experiment A's strategies are told apart here.",
 			opsPerSec, nil,
 			line("worker: {{publisher}}", rate("publisher", `worker_publisher_publishes_total{outcome="accepted"}`)),
