@@ -138,7 +138,7 @@ func (s *stack) sweep(t *testing.T) (summary string) {
 	s.commandWith(t, map[string]string{
 		"GATEWAY_URL": s.gateway, "K6_PROMETHEUS_RW_SERVER_URL": s.prometheus + "/api/v1/write",
 		"RUN": run1, "OUT": out, "LANES": "sync,async,wait", "RPS": "15,34", "DURATION": "3", "GAP": "2", "VUS": "10", "VUS_PRE": "10",
-		"ACTION": "delay", "TASK_MS": "300", "PRESET": "", "QUICK": "", "BOOKS": "on", "BOOKS_TIMEOUT": "10",
+		"ACTION": "delay", "TASK_MS": "300", "PRESET": "", "QUICK": "", "BASELINE": "", "BOOKS": "on", "BOOKS_TIMEOUT": "10",
 	}, "k6/run")
 	return filepath.Join(out, run1, "summary.json")
 }
