@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
-						c := Config{Model: model, Concurrency: concurrency}
+						c := Config{Model: model, Concurrency: concurrency, Pool: PoolConfig{Core: 2, Max: concurrency, Policy: Block}}
 						exec, err := New(c, prometheus.NewRegistry(), nil)
 						require.NoError(t, err)
 						property(t, c, exec)
@@ -236,7 +236,7 @@ func TestAPanicIsLoggedAndCounted(t *testing.T) {
 			t.Parallel()
 			var logged bytes.Buffer
 			reg := prometheus.NewRegistry()
-			exec, err := New(Config{Model: model, Concurrency: 1}, reg, slog.New(slog.NewJSONHandler(&logged, nil)))
+			exec, err := New(Config{Model: model, Concurrency: 1, Pool: Single()}, reg, slog.New(slog.NewJSONHandler(&logged, nil)))
 			require.NoError(t, err)
 
 			require.NoError(t, exec.Submit(t.Context(), Task{Run: func() { panic("poison") }}))

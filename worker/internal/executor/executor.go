@@ -9,78 +9,96 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
-	"slices"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// ErrStopped is what Submit returns once Drain has begun.
-var ErrStopped = errors.New("executor stopped")
+var (
+	// ErrStopped is what Submit returns once Drain has begun.
+	ErrStopped = errors.New("executor stopped")
+	// ErrSaturated is what Submit returns under Abort when the pool and its
+	// queue are full.
+	ErrSaturated = errors.New("executor saturated")
+)
 
 // Task is one piece of work.
 type Task struct {
 	// Run does the work. A panic in it ends this task alone: it is logged and
 	// counted, and the process lives.
 	Run func()
+	// Key is read by ModelKeyed: tasks of one key run one after the other, in the
+	// order of their submits. Tasks without a key have no order.
+	Key string
+	// Discard is called exactly once, instead of Run, where a saturation policy
+	// drops a task that was accepted. It runs on the goroutine of the submit that
+	// found the pool full. It may be nil.
+	Discard func()
 }
 
 // Executor runs tasks under one execution model. Its methods may be called
-// from any goroutine.
+// from any goroutine. Every model is also an Observed, and those whose sizes can
+// change while they run are a Resizer.
 type Executor interface {
-	// Submit hands a task over. It blocks while the model has no room for it;
-	// a model that runs tasks on the submitting goroutine blocks until the task
-	// is done. The task runs exactly once if Submit returns nil, and never if it
-	// returns an error: that of ctx, or ErrStopped.
+	// Submit hands a task over. It blocks while the model has no room for it,
+	// unless a saturation policy says otherwise; a model that runs tasks on the
+	// submitting goroutine blocks until the task is done. If Submit returns nil,
+	// the task runs exactly once or is discarded exactly once. It does neither if
+	// Submit returns an error: that of ctx, ErrStopped or ErrSaturated.
 	Submit(ctx context.Context, t Task) error
 	// Drain refuses further tasks and waits until all that were accepted are
-	// done or ctx ends. It returns how many are not done. It may be called again
-	// to wait for those.
+	// done, those in a queue as well, or ctx ends. Submits that wait for room are
+	// refused at once. It returns how many tasks are not done. It may be called
+	// again to wait for those.
 	Drain(ctx context.Context) (unfinished int)
 }
 
-// Model names an execution model.
-type Model string
-
-// The execution models.
-const (
-	ModelGoroutine Model = "goroutine" // a goroutine for each task, up to a bound
-	ModelSerial    Model = "serial"    // one task at a time, on the submitting goroutine
-)
-
-// Models lists every model, in the order used in messages to people.
-func Models() []Model { return []Model{ModelGoroutine, ModelSerial} }
-
-// Config says which model runs tasks and how many at once.
-type Config struct {
-	Model Model
-	// Concurrency bounds how many tasks run at once. ModelSerial always runs one.
-	Concurrency int
+// Observed is an executor that says what it is doing.
+type Observed interface {
+	Stats() Stats
 }
 
-// Validate names the first field whose value is not allowed.
-func (c Config) Validate() error {
-	if !slices.Contains(Models(), c.Model) {
-		return fmt.Errorf("model: %q is not allowed; allowed: %s", c.Model, join(Models()))
-	}
-	if c.Concurrency < 1 {
-		return fmt.Errorf("concurrency: %d is not allowed; allowed: 1 or more", c.Concurrency)
-	}
-	return nil
+// Stats is what an executor is doing, at one moment, and what it has done.
+type Stats struct {
+	// Running tasks are under way, those that a submitting goroutine runs as well.
+	Running int `json:"running"`
+	// Queued tasks are accepted and not under way.
+	Queued int `json:"queued"`
+	// Waiting submits have found no room and block.
+	Waiting int `json:"waiting"`
+	// Workers are goroutines that the model has for tasks, idle ones as well.
+	Workers int `json:"workers"`
+	// LargestWorkers is the most Workers there have been at once.
+	LargestWorkers int `json:"largest_workers"`
+	// Completed tasks have run, to whatever end.
+	Completed uint64 `json:"completed"`
+	// Saturated submits found no room.
+	Saturated uint64 `json:"saturated"`
+	// Discarded tasks were accepted and dropped by a saturation policy.
+	Discarded uint64 `json:"discarded"`
 }
 
-// Parallelism is how many tasks run at once at most.
-func (c Config) Parallelism() int {
-	if c.Model == ModelSerial {
-		return 1
-	}
-	return c.Concurrency
+// Resizer is an executor whose sizes can change while it runs. ModelSerial has
+// none.
+type Resizer interface {
+	// Sizes are those that hold now.
+	Sizes() Sizes
+	// Resize changes all sizes at once, or says which is not allowed. More is
+	// used at once: by tasks that wait. Less takes effect as tasks end: none is
+	// interrupted.
+	Resize(s Sizes) error
 }
 
-// New returns an executor of the configured model.
+// Sizes are what can change while an executor runs. Those that its model does
+// not have are zero.
+type Sizes struct {
+	Concurrency int `json:"concurrency,omitempty"` // of ModelGoroutine and ModelKeyed
+	Core        int `json:"core,omitempty"`        // of ModelPool
+	Max         int `json:"max,omitempty"`         // of ModelPool
+}
+
+// New returns an executor of the configured model. A nil registerer registers
+// nothing, and a nil logger discards.
 func New(c Config, reg prometheus.Registerer, logger *slog.Logger) (Executor, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -88,36 +106,21 @@ func New(c Config, reg prometheus.Registerer, logger *slog.Logger) (Executor, er
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	gate := newGate(c.Parallelism())
-	guard := &guard{logger: logger.With("component", "executor"), metrics: newMetrics(reg, gate.count)}
+	r := &runner{osThreads: c.OSThreads, logger: logger.With("component", "executor"), panics: newPanics(reg)}
+	var exec interface {
+		Executor
+		Observed
+	}
 	switch c.Model {
 	case ModelSerial:
-		return &serial{gate: gate, guard: guard}, nil
+		exec = newSerial(r)
+	case ModelPool:
+		exec = newPool(c.Pool, r)
+	case ModelKeyed:
+		exec = newKeyed(c.Concurrency, c.KeyQueue, r)
 	default: // Validate has let no other pass
-		return &goroutine{gate: gate, guard: guard}, nil
+		exec = newGoroutine(c.Concurrency, r)
 	}
-}
-
-// guard runs tasks so that no panic escapes from one.
-type guard struct {
-	logger  *slog.Logger
-	metrics *metrics
-}
-
-func (g *guard) run(t Task) {
-	defer func() {
-		if v := recover(); v != nil {
-			g.metrics.panics.Inc()
-			g.logger.Error("task panicked", "err", fmt.Sprint(v), "stack", string(debug.Stack()))
-		}
-	}()
-	t.Run()
-}
-
-func join(models []Model) string {
-	names := make([]string, len(models))
-	for i, m := range models {
-		names[i] = string(m)
-	}
-	return strings.Join(names, ", ")
+	observe(reg, c.policy(), exec.Stats)
+	return exec, nil
 }

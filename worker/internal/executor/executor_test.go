@@ -17,7 +17,7 @@ func TestNewRefusesAnInvalidConfig(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"unknown model":  {Config{Model: "thread", Concurrency: 1}, `model: "thread" is not allowed; allowed: goroutine, serial`},
+		"unknown model":  {Config{Model: "thread", Concurrency: 1}, `model: "thread" is not allowed; allowed: goroutine, serial, pool, keyed`},
 		"no concurrency": {Config{Model: ModelGoroutine}, "concurrency: 0 is not allowed; allowed: 1 or more"},
 	}
 	for name, tt := range tests {

@@ -7,22 +7,19 @@ import (
 
 // gate lets a bounded number of tasks in and, once shut, no more.
 type gate struct {
-	slots chan struct{} // holds one element for each task inside
-	shut  chan struct{} // closed when the gate is shut
-	empty chan struct{} // closed when it is shut and the last task has left
+	empty chan struct{} // closed when the gate is shut and the last task has left
 
-	mu     sync.Mutex // guards the fields below and the closing of the two channels
-	inside int
-	isShut bool
+	mu        sync.Mutex // guards the fields below and the closing of the channel
+	bound     int
+	inside    int
+	largest   int // that inside has been
+	left      uint64
+	saturated uint64
+	waiting   waitlist
+	isShut    bool
 }
 
-func newGate(bound int) *gate {
-	return &gate{
-		slots: make(chan struct{}, bound),
-		shut:  make(chan struct{}),
-		empty: make(chan struct{}),
-	}
-}
+func newGate(bound int) *gate { return &gate{bound: bound, empty: make(chan struct{})} }
 
 // enter waits for room. It returns the error of ctx, or ErrStopped once the
 // gate is shut; after nil, the caller owes a leave.
@@ -30,37 +27,69 @@ func (g *gate) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	select {
-	case g.slots <- struct{}{}:
-	case <-g.shut:
-		return ErrStopped
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.isShut {
-		<-g.slots
+		g.mu.Unlock()
 		return ErrStopped
 	}
+	if g.inside < g.bound {
+		g.letIn()
+		g.mu.Unlock()
+		return nil
+	}
+	g.saturated++
+	w := g.waiting.push(Task{})
+	g.mu.Unlock()
+	return g.waiting.wait(ctx, &g.mu, w)
+}
+
+func (g *gate) letIn() {
 	g.inside++
-	return nil
+	g.largest = max(g.largest, g.inside)
+}
+
+// letWaiting lets in those that wait, while there is room.
+func (g *gate) letWaiting() {
+	for g.waiting.count > 0 && g.inside < g.bound {
+		g.letIn()
+		g.waiting.answer(nil)
+	}
 }
 
 func (g *gate) leave() {
-	<-g.slots
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside--
+	g.left++
+	g.letWaiting()
 	if g.isShut && g.inside == 0 {
 		close(g.empty)
 	}
 }
 
-func (g *gate) count() int {
+// resize changes the bound. Who is inside stays.
+func (g *gate) resize(bound int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.inside
+	g.bound = bound
+	g.letWaiting()
+}
+
+func (g *gate) size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.bound
+}
+
+// stats are those of a model whose tasks are all under way, each on a goroutine
+// of its own.
+func (g *gate) stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Stats{
+		Running: g.inside, Waiting: g.waiting.count, Workers: g.inside, LargestWorkers: g.largest,
+		Completed: g.left, Saturated: g.saturated,
+	}
 }
 
 // drain shuts the gate and waits until all have left or ctx ends. It returns
@@ -69,7 +98,7 @@ func (g *gate) drain(ctx context.Context) int {
 	g.mu.Lock()
 	if !g.isShut {
 		g.isShut = true
-		close(g.shut)
+		g.waiting.answerAll(ErrStopped)
 		if g.inside == 0 {
 			close(g.empty)
 		}
@@ -79,6 +108,6 @@ func (g *gate) drain(ctx context.Context) int {
 	case <-g.empty:
 		return 0
 	case <-ctx.Done():
-		return g.count()
+		return g.stats().Running
 	}
 }
