@@ -93,6 +93,8 @@ func (r *Request) setField(name string, raw json.RawMessage) error {
 		return decodeInt(name, raw, 0, MaxDurationMS, r.DurationMS)
 	case "run":
 		return decodeName(name, raw, &r.Run)
+	case "key":
+		return decodeName(name, raw, &r.Key)
 	case "payload":
 		r.Payload = raw
 		return nil
@@ -100,7 +102,7 @@ func (r *Request) setField(name string, raw json.RawMessage) error {
 		r.Fail = &Fail{}
 		return r.Fail.decode(raw)
 	default:
-		return fieldError(name, "an unknown field", "action, duration_ms, run, payload, fail")
+		return fieldError(name, "an unknown field", "action, duration_ms, run, key, payload, fail")
 	}
 }
 

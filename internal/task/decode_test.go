@@ -14,11 +14,11 @@ import (
 
 func TestDecodeRequest(t *testing.T) {
 	t.Parallel()
-	r, err := task.DecodeRequest([]byte(` {"action":"delay","duration_ms":250,"run":"r-1","payload":{"a":[1,null]},"fail":{"kind":"transient","count":2}} `))
+	r, err := task.DecodeRequest([]byte(` {"action":"delay","duration_ms":250,"run":"r-1","key":"user.7","payload":{"a":[1,null]},"fail":{"kind":"transient","count":2}} `))
 	require.NoError(t, err)
 	ms := 250
 	require.Equal(t, task.Request{
-		Action: task.ActionDelay, DurationMS: &ms, Run: "r-1", Payload: json.RawMessage(`{"a":[1,null]}`),
+		Action: task.ActionDelay, DurationMS: &ms, Run: "r-1", Key: "user.7", Payload: json.RawMessage(`{"a":[1,null]}`),
 		Fail: &task.Fail{Kind: task.FailTransient, Count: 2},
 	}, r)
 	require.Equal(t, 250*time.Millisecond, r.Duration(time.Second))
@@ -45,9 +45,9 @@ func TestDecodeRequestRefuses(t *testing.T) {
 		{`{"action":"sleep"}`, `action: "sleep" is not allowed; allowed: delay, block, cpu, http`},
 		{`{"action":7}`, `action: 7 is not allowed; allowed: delay, block, cpu, http`},
 		{`{"action":null}`, `action: null is not allowed; allowed: delay, block, cpu, http`},
-		{`{"Action":"delay"}`, `Action: an unknown field is not allowed; allowed: action, duration_ms, run, payload, fail`},
+		{`{"Action":"delay"}`, `Action: an unknown field is not allowed; allowed: action, duration_ms, run, key, payload, fail`},
 		{`{"action":"delay","action":"cpu"}`, `action: a repeated field is not allowed; allowed: each field once`},
-		{`{"action":"delay","id":"x"}`, `id: an unknown field is not allowed; allowed: action, duration_ms, run, payload, fail`},
+		{`{"action":"delay","id":"x"}`, `id: an unknown field is not allowed; allowed: action, duration_ms, run, key, payload, fail`},
 		{`{"action":"delay","duration_ms":-1}`, `duration_ms: -1 is not allowed; allowed: a whole number from 0 to 60000`},
 		{`{"action":"delay","duration_ms":60001}`, `duration_ms: 60001 is not allowed; allowed: a whole number from 0 to 60000`},
 		{`{"action":"delay","duration_ms":1.5}`, `duration_ms: 1.5 is not allowed; allowed: a whole number from 0 to 60000`},
@@ -56,6 +56,8 @@ func TestDecodeRequestRefuses(t *testing.T) {
 		{`{"action":"delay","duration_ms":"1"}`, `duration_ms: "1" is not allowed; allowed: a whole number from 0 to 60000`},
 		{`{"action":"delay","run":""}`, `run: "" is not allowed; allowed: 1 to 64 of A-Z a-z 0-9 . _ -`},
 		{`{"action":"delay","run":"a b"}`, `run: "a b" is not allowed; allowed: 1 to 64 of A-Z a-z 0-9 . _ -`},
+		{`{"action":"delay","key":""}`, `key: "" is not allowed; allowed: 1 to 64 of A-Z a-z 0-9 . _ -`},
+		{`{"action":"delay","key":7}`, `key: 7 is not allowed; allowed: 1 to 64 of A-Z a-z 0-9 . _ -`},
 		{`{"action":"delay","fail":"panic"}`, `fail: "panic" is not allowed; allowed: one JSON object`},
 		{`{"action":"delay","fail":{}}`, `fail.kind: none is not allowed; allowed: transient, permanent, panic, exit, hang`},
 		{`{"action":"delay","fail":{"kind":"slow"}}`, `fail.kind: "slow" is not allowed; allowed: transient, permanent, panic, exit, hang`},
@@ -84,7 +86,7 @@ func TestMessageRoundTrip(t *testing.T) {
 	ms := 0
 	m := task.Message{
 		ID: "0192-x", AcceptedAt: time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC),
-		Request: task.Request{Action: task.ActionHTTP, DurationMS: &ms, Payload: json.RawMessage(`"<&>"`)},
+		Request: task.Request{Action: task.ActionHTTP, DurationMS: &ms, Key: "k", Payload: json.RawMessage(`"<&>"`)},
 	}
 	body, err := m.Encode()
 	require.NoError(t, err)

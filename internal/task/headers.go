@@ -8,6 +8,7 @@ import (
 // Names of the AMQP headers of a task message.
 const (
 	HeaderAttempt     = "x-attempt"      // which attempt this delivery is, from 1
+	HeaderRefusals    = "x-refusals"     // how often in a row a worker had no room for this attempt
 	HeaderReplayCount = "x-replay-count" // how often the task was replayed from the DLQ
 	HeaderRequestID   = "x-request-id"   // the HTTP request that brought the task
 	HeaderTraceparent = "traceparent"    // W3C Trace Context
@@ -26,7 +27,9 @@ const (
 // that belongs to no trace.
 type Headers struct {
 	// Attempt counts from 1; zero is written and read as 1.
-	Attempt     int
+	Attempt int
+	// Refusals is how often a full worker has refused this attempt.
+	Refusals    int
 	ReplayCount int
 	RequestID   string
 	Traceparent string
@@ -44,6 +47,9 @@ type Death struct {
 // Table is the form in which headers travel.
 func (h Headers) Table() map[string]any {
 	t := map[string]any{HeaderAttempt: int64(max(h.Attempt, 1))}
+	if h.Refusals > 0 {
+		t[HeaderRefusals] = int64(h.Refusals)
+	}
 	if h.ReplayCount > 0 {
 		t[HeaderReplayCount] = int64(h.ReplayCount)
 	}
@@ -63,13 +69,16 @@ func (h Headers) Table() map[string]any {
 }
 
 // ParseHeaders reads the headers of a delivery. Headers of others are passed
-// over. A counter that is no whole number from 1 (attempt) or 0 (replays) is a
+// over. A counter that is no whole number from 1 (attempt) or 0 (refusals, replays) is a
 // *FieldError; an invalid trace context or request id is ignored, as the
 // former's specification demands.
 func ParseHeaders(table map[string]any) (Headers, error) {
 	var h Headers
 	var err error
 	if h.Attempt, err = counter(table, HeaderAttempt, 1); err != nil {
+		return Headers{}, err
+	}
+	if h.Refusals, err = counter(table, HeaderRefusals, 0); err != nil {
 		return Headers{}, err
 	}
 	if h.ReplayCount, err = counter(table, HeaderReplayCount, 0); err != nil {

@@ -19,7 +19,7 @@ const (
 func TestHeadersRoundTrip(t *testing.T) {
 	t.Parallel()
 	full := task.Headers{
-		Attempt: 3, ReplayCount: 1, RequestID: "req-1", Traceparent: traceparent, Tracestate: "a=b",
+		Attempt: 3, Refusals: 2, ReplayCount: 1, RequestID: "req-1", Traceparent: traceparent, Tracestate: "a=b",
 		Dead: &task.Death{Reason: task.ReasonPanic, Error: "boom", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 	}
 	got, err := task.ParseHeaders(full.Table())

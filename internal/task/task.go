@@ -87,6 +87,10 @@ type Request struct {
 	DurationMS *int `json:"duration_ms,omitempty"`
 	// Run names the load-test run that the task belongs to; empty means none.
 	Run string `json:"run,omitempty"`
+	// Key names what the task is about; empty means nothing. A worker whose
+	// execution model is keyed runs the tasks of one key one after the other, in
+	// the order in which they are delivered to it.
+	Key string `json:"key,omitempty"`
 	// Payload is any JSON value, handed through unread.
 	Payload json.RawMessage `json:"payload,omitempty"`
 	Fail    *Fail           `json:"fail,omitempty"`

@@ -71,6 +71,7 @@ func TestBadBodies(t *testing.T) {
 		"run empty":              {`{"action":"delay","run":""}`, 422, "invalid-field", "run", "1 to 64"},
 		"run too long":           {`{"action":"delay","run":"` + strings.Repeat("r", 65) + `"}`, 422, "invalid-field", "run", "1 to 64"},
 		"run with a space":       {`{"action":"delay","run":"a b"}`, 422, "invalid-field", "run", "a b"},
+		"key with a space":       {`{"action":"delay","key":"a b"}`, 422, "invalid-field", "key", "a b"},
 		"run with a new line":    {`{"action":"delay","run":"a\nb"}`, 422, "invalid-field", "run", "1 to 64"},
 		"fail text":              {`{"action":"delay","fail":"panic"}`, 422, "invalid-field", "fail", "one JSON object"},
 		"fail without kind":      {`{"action":"delay","fail":{}}`, 422, "invalid-field", "fail.kind", "transient"},
@@ -114,7 +115,7 @@ func TestGoodBodies(t *testing.T) {
 	deep := strings.Repeat("[", 5000) + strings.Repeat("]", 5000)
 	for name, body := range map[string]string{
 		"smallest":         `{"action":"delay"}`,
-		"every field":      `{"action":"cpu","duration_ms":60000,"run":"A.b_c-1","payload":null,"fail":{"kind":"transient","count":2}}`,
+		"every field":      `{"action":"cpu","duration_ms":60000,"run":"A.b_c-1","key":"user.7","payload":null,"fail":{"kind":"transient","count":2}}`,
 		"spaced":           " \n{ \"action\" : \"http\" }\r\n",
 		"largest":          large(task.MaxRequestBytes),
 		"nested":           `{"action":"delay","payload":` + deep + `}`,
@@ -268,7 +269,7 @@ func TestUnreadableBodies(t *testing.T) {
 // lists, and never one that blames the gateway.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
-		`{"action":"delay","duration_ms":1,"run":"r","payload":[1,{"a":null}],"fail":{"kind":"transient","count":3}}`,
+		`{"action":"delay","duration_ms":1,"run":"r","key":"k","payload":[1,{"a":null}],"fail":{"kind":"transient","count":3}}`,
 		`{"action":"delay"`, `[]`, "\xff", `{"action":"delay","duration_ms":1e9}`, "{\"\u2028\":\"<\"}",
 	} {
 		f.Add([]byte(seed))
