@@ -160,7 +160,7 @@ func warnOfMemory(logger *slog.Logger, limit int64, held int) {
 	}
 	logger.Warn("messages of the largest size do not fit into GOMEMLIMIT, lower CONCURRENCY or raise the limit",
 		"limit_bytes", limit, "held", held, "message_bytes", task.MaxMessageBytes,
-		"concurrency_that_fits", consumer.Parallelism(int(limit/task.MaxMessageBytes)))
+		"concurrency_that_fits", consumer.Capacity(int(limit/task.MaxMessageBytes)))
 }
 
 // Run asks the worker at the admin address whether it is ready.

@@ -12,6 +12,7 @@ package consumer
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,8 @@ type Config struct {
 	TaskTimeout time.Duration
 	// Grace is how long started tasks may take to finish on a stop.
 	Grace time.Duration
+	// Watchdog watches the delivery loops; none does where it is nil.
+	Watchdog *executor.Watchdog
 }
 
 // source is a *rabbitmq.Subscription, or a fake. It hands each delivery over
@@ -70,6 +73,9 @@ type Consumer struct {
 	stopping chan struct{} // closed when Run takes nothing more
 	fetched  chan struct{} // closed when the source has returned
 	held     crew          // the goroutines of deliveries that are in no executor
+
+	loopsMu sync.Mutex
+	loops   map[context.Context]*executor.Loop // by the context of their channel
 }
 
 // New returns a consumer that works while Run runs. It moves tasks through pub,
@@ -81,7 +87,7 @@ func New(cfg Config, src source, pub publisher, results *Results, exec executor.
 	m := newMetrics(reg)
 	return &Consumer{
 		cfg:       cfg,
-		insistFor: insistFor(cfg.TaskTimeout),
+		insistFor: insistFor(cfg.TaskTimeout, cfg.Lane.queues()),
 		source:    src,
 		executor:  exec,
 		runner:    runner,
@@ -93,6 +99,7 @@ func New(cfg Config, src source, pub publisher, results *Results, exec executor.
 		metrics:  m,
 		stopping: make(chan struct{}),
 		fetched:  make(chan struct{}),
+		loops:    make(map[context.Context]*executor.Loop),
 	}
 }
 
@@ -165,51 +172,6 @@ func (c *Consumer) drainWithin(ctx context.Context, limit time.Duration) int {
 	return c.executor.Drain(ctx)
 }
 
-// take runs on a delivery loop, which waits while there is no room for the task
-// or the executor is full.
-func (c *Consumer) take(fetch, work context.Context, d amqp.Delivery) {
-	c.metrics.delivered(d.Redelivered)
-	if c.cfg.Lane.outgrown(d) {
-		c.move(fetch, d)
-		return
-	}
-	if err := c.submit(fetch, work, d); err != nil { // the process is stopping or the channel gone, and the task has not started
-		c.giveBack(fetch, d)
-	}
-}
-
-// submit hands a task to the executor, which must not run it before there is
-// room. A task of the first lane waits for that here, on the delivery loop: what
-// is in the executor is then under way. Suspects wait inside the executor, which
-// has a place for each delivery that is held, so that all of them wait at once:
-// one after the other on the loop, there could be an isolated task before each,
-// and the broker would not wait as long as that.
-func (c *Consumer) submit(fetch, work context.Context, d amqp.Delivery) error {
-	if c.cfg.Lane.Queue != task.QueueTasks {
-		return c.executor.Submit(fetch, executor.Task{Run: func() {
-			leave, err := c.enter(fetch, d)
-			if err != nil {
-				c.giveBack(fetch, d)
-				return
-			}
-			defer leave()
-			c.process(fetch, work, d)
-		}})
-	}
-	leave, err := c.enter(fetch, d)
-	if err != nil {
-		return err
-	}
-	err = c.executor.Submit(fetch, executor.Task{Run: func() {
-		defer leave()
-		c.process(fetch, work, d)
-	}})
-	if err != nil {
-		leave()
-	}
-	return err
-}
-
 // enter waits for room, and returns what gives it back.
 func (c *Consumer) enter(fetch context.Context, d amqp.Delivery) (leave func(), err error) {
 	stay, err := c.cfg.Lane.room.enter(fetch, c.cfg.Lane.Queue, d)
@@ -223,14 +185,14 @@ func (c *Consumer) enter(fetch context.Context, d amqp.Delivery) (leave func(), 
 
 // process runs one task and settles its delivery. It runs where the executor
 // runs it.
-func (c *Consumer) process(fetch, work context.Context, d amqp.Delivery) {
+func (c *Consumer) process(fetch, work context.Context, d amqp.Delivery, read func() (received, error)) {
 	answered := false
 	defer func() {
 		if !answered { // a panic of the worker itself is on its way to the executor
 			c.giveBackLater(fetch, d)
 		}
 	}()
-	r, err := receive(d)
+	r, err := read()
 	var res task.Result
 	if err == nil {
 		res, err = c.runner.Run(work, action.LaneAsync, r.task())

@@ -48,6 +48,8 @@ type options struct {
 	queue       string // of the lane; the task queue where empty
 	lanes       []Lane // of the worker; made from model and concurrency where nil
 	model       executor.Model
+	pool        executor.PoolConfig // of the pool; made of concurrency and without a queue where it is zero
+	keyQueue    int
 	concurrency int
 	timeout     time.Duration
 	grace       time.Duration // of lanes on a broker; it is the constant elsewhere
@@ -110,7 +112,10 @@ func laneOf(t *testing.T, o options) Lane {
 	t.Helper()
 	lanes := o.lanes
 	if lanes == nil {
-		lanes = Lanes(executor.Config{Model: o.model, Concurrency: o.concurrency}, o.timeout)
+		if o.pool == (executor.PoolConfig{}) {
+			o.pool = executor.PoolConfig{Core: o.concurrency, Max: o.concurrency, Policy: executor.Block}
+		}
+		lanes = Lanes(executor.Config{Model: o.model, Concurrency: o.concurrency, Pool: o.pool, KeyQueue: o.keyQueue}, o.timeout)
 	}
 	i := slices.IndexFunc(lanes, func(l Lane) bool { return l.Queue == o.queue })
 	if o.queue == "" {

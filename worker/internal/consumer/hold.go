@@ -39,12 +39,28 @@ const (
 )
 
 // insistFor is how long to insist on a settlement where a task may run for
-// timeout. Before, its delivery may have waited for a task that was running,
-// then for an isolated one that had the worker pause, which it waits for itself,
-// and then its own task has run.
-func insistFor(timeout time.Duration) time.Duration {
-	unanswered := (timeout + overdue) + pauseWithin + (timeout + overdue) + timeout
-	return max(min(insistAtMost, answerWithin-unanswered), 0)
+// timeout. Before, its delivery may have waited for a task that was running, or
+// in the queue of an executor, then for an isolated one that had the worker
+// pause, which it waits for itself, and then its own task has run.
+func insistFor(timeout time.Duration, queues bool) time.Duration {
+	before := timeout + overdue
+	if queues {
+		before = 2 * waitFor(timeout) // first on the delivery loop
+	}
+	return max(min(insistAtMost, answerWithin-before-unansweredFor(timeout)), 0)
+}
+
+// unansweredFor is how long a delivery may stay unanswered from when it has its
+// turn, until its task has run.
+func unansweredFor(timeout time.Duration) time.Duration {
+	return pauseWithin + (timeout + overdue) + timeout
+}
+
+// waitFor is how long a task may wait in the queue of an executor: a third of
+// the time that is left. As much is for what waits on the delivery loop until
+// the task before it is queued, and for the settlement.
+func waitFor(timeout time.Duration) time.Duration {
+	return (answerWithin - unansweredFor(timeout)) / 3
 }
 
 // nextPause doubles a pause, up to a bound.
@@ -73,19 +89,24 @@ func (c *Consumer) hold(fetch context.Context, cause holdCause, d amqp.Delivery,
 	})
 }
 
-// move settles a delivery that has come back too often for this lane, without
-// running it. What is no task is dead-lettered as in any lane.
+// move settles a delivery that has come back too often for this lane.
 func (c *Consumer) move(fetch context.Context, d amqp.Delivery) {
 	c.cfg.Lane.room.moves.enter()
 	c.hold(fetch, causeMoving, d, func() {
 		defer c.cfg.Lane.room.moves.leave()
-		r, err := receive(d)
-		if err != nil {
-			c.answer(fetch, c.settler.judge(r, r.unrun(), err))
-			return
-		}
-		c.answer(fetch, c.settler.move(r))
+		c.answerUnrun(fetch, d, c.settler.move)
 	})
+}
+
+// answerUnrun settles a delivery by a row of the table, without running its
+// task. What is no task is dead-lettered as ever.
+func (c *Consumer) answerUnrun(fetch context.Context, d amqp.Delivery, row func(received) answer) {
+	r, err := receive(d)
+	if err != nil {
+		c.answer(fetch, c.settler.judge(r, r.unrun(), err))
+		return
+	}
+	c.answer(fetch, row(r))
 }
 
 // insist goes on with a settlement, off the executor and with growing pauses,
@@ -146,14 +167,18 @@ func (c *Consumer) giveBackLater(fetch context.Context, d amqp.Delivery) {
 	})
 }
 
-// giveBack returns a delivery that is nobody's fault: it requeues it, or
-// publishes it anew where its lane says so. What cannot be published in time is
+// giveBack returns a delivery that is nobody's fault, in the way of its lane.
+func (c *Consumer) giveBack(fetch context.Context, d amqp.Delivery) {
+	c.giveBackBy(fetch, d, c.cfg.Lane.ReturnAnew)
+}
+
+// giveBackBy requeues a delivery, or publishes it anew. What cannot be published in time is
 // requeued as well. So is what is to move on, which needs its count for that,
 // and what has lost its channel, for the broker has that back already.
-func (c *Consumer) giveBack(fetch context.Context, d amqp.Delivery) {
+func (c *Consumer) giveBackBy(fetch context.Context, d amqp.Delivery, anew bool) {
 	c.held.start(func() {
 		lost := !c.awaitSource() && fetch.Err() != nil
-		if lost || !c.cfg.Lane.ReturnAnew || c.cfg.Lane.outgrown(d) {
+		if lost || !anew || c.cfg.Lane.outgrown(d) {
 			c.settler.requeue(d)
 			return
 		}

@@ -55,9 +55,9 @@ const Suspects = few + 1
 func Lanes(tasks executor.Config, timeout time.Duration) []Lane {
 	amongFew := executor.Config{Model: executor.ModelGoroutine, Concurrency: few}
 	alone := executor.Config{Model: executor.ModelSerial, Concurrency: 1}
-	room := newRoom(tasks, timeout)
+	room := newRoom(timeout)
 	return []Lane{
-		{Queue: task.QueueTasks, Executor: tasks, Prefetch: prefetch(tasks.Parallelism()), MoveFrom: 3, MoveTo: task.QueueSuspect, room: room},
+		{Queue: task.QueueTasks, Executor: tasks, Prefetch: prefetch(tasks.Capacity()), MoveFrom: 3, MoveTo: task.QueueSuspect, room: room},
 		{Queue: task.QueueSuspect, Executor: amongFew, Prefetch: few, MoveFrom: 1, MoveTo: task.QueueIsolated, ReturnAnew: true, room: room},
 		{Queue: task.QueueIsolated, Executor: alone, Prefetch: 1, ReturnAnew: true, room: room},
 	}
@@ -65,16 +65,21 @@ func Lanes(tasks executor.Config, timeout time.Duration) []Lane {
 
 // Held is how many deliveries a worker holds at most that runs tasks as
 // configured.
-func Held(tasks executor.Config) int { return prefetch(tasks.Parallelism()) + Suspects }
+func Held(tasks executor.Config) int { return prefetch(tasks.Capacity()) + Suspects }
 
-// Parallelism is the largest number of tasks at once with which a worker holds
-// at most held deliveries.
-func Parallelism(held int) int { return max(held-Suspects, 0) * 10 / 11 }
+// Capacity is the largest number of tasks, running and queued, with which a
+// worker holds at most held deliveries.
+func Capacity(held int) int { return max(held-Suspects, 0) * 10 / 11 }
 
-// prefetch is how many deliveries to hold for a number of tasks that run at
-// once: a tenth more, so that the next task is there when one ends. Not much
-// more, because what is held when a worker crashes is delivered once again.
-func prefetch(parallelism int) int { return parallelism + (parallelism+9)/10 }
+// prefetch is how many deliveries to hold for an executor that takes a number of
+// tasks in: a tenth more, so that the next task is there when one ends, and that
+// its saturation policy has something to decide on. Not much more, because what
+// is held when a worker crashes is delivered once again.
+func prefetch(capacity int) int { return capacity + (capacity+9)/10 }
+
+// queues reports whether the executor of the lane takes tasks in that have to
+// wait for their turn.
+func (l Lane) queues() bool { return l.Executor.Capacity() > l.Executor.Parallelism() }
 
 // outgrown reports whether a delivery has come back too often to run in this lane.
 func (l Lane) outgrown(d amqp.Delivery) bool { return l.MoveFrom > 0 && deliveryCount(d) >= l.MoveFrom }

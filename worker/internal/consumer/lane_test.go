@@ -55,9 +55,9 @@ func TestPrefetchIsATenthMore(t *testing.T) {
 		lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: parallelism}, time.Minute)
 		require.Equal(t, want, lanes[0].Prefetch, "%d", parallelism)
 	}
-	require.Zero(t, Parallelism(0))
+	require.Zero(t, Capacity(0))
 	for held := Suspects; held < 2000; held++ {
-		fits := Parallelism(held)
+		fits := Capacity(held)
 		require.LessOrEqual(t, Held(executor.Config{Model: executor.ModelGoroutine, Concurrency: fits}), held)
 		require.Greater(t, Held(executor.Config{Model: executor.ModelGoroutine, Concurrency: fits + 1}), held)
 	}

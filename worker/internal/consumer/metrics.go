@@ -19,12 +19,14 @@ const (
 	settlementDead      settlement = "dead"      // acked, the task is in the DLQ
 	settlementMoved     settlement = "moved"     // acked, the task is in the queue of the next lane
 	settlementReturned  settlement = "returned"  // acked, the task is in its queue anew
+	settlementRefused   settlement = "refused"   // acked, the task waits in a retry step as the worker was full
+	settlementDiscarded settlement = "discarded" // acked, the task is dropped as the worker was full
 	settlementRequeued  settlement = "requeued"  // nacked, the broker delivers it again
 )
 
 // settlements lists every settlement.
 func settlements() []settlement {
-	return []settlement{settlementCompleted, settlementRetried, settlementDead, settlementMoved, settlementReturned, settlementRequeued}
+	return []settlement{settlementCompleted, settlementRetried, settlementDead, settlementMoved, settlementReturned, settlementRefused, settlementDiscarded, settlementRequeued}
 }
 
 // holdCause is why a delivery is held back, as a label.
@@ -32,6 +34,7 @@ type holdCause string
 
 const (
 	causeMoving      holdCause = "moving"      // it is on its way to the next lane
+	causeSaturated   holdCause = "saturated"   // there was no room for its task, which is being refused or discarded
 	causeUnconfirmed holdCause = "unconfirmed" // its settlement is not confirmed yet
 )
 
@@ -62,7 +65,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}, []string{"settlement"})
 	retries := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "retries_total",
-		Help: "Tasks published to a retry step, by its queue.",
+		Help: "Tasks published to a retry step, by its queue: those that failed, and those that a full worker refused.",
 	}, []string{"queue"})
 	dead := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "dead_total",
@@ -78,7 +81,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}, []string{"settlement"})
 	held := f.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "deliveries_held",
-		Help: "Deliveries held outside of the executor: moving ones are on their way to the next lane, unconfirmed ones are done and the broker has not confirmed a message that settles them.",
+		Help: "Deliveries held outside of the executor: moving ones are on their way to the next lane, saturated ones met a full executor, unconfirmed ones are done and the broker has not confirmed a message that settles them.",
 	}, []string{"cause"})
 	return &metrics{
 		first:       deliveries.WithLabelValues("false"),
@@ -86,8 +89,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		settlements: resolved(answers.WithLabelValues, settlements()),
 		retries:     resolved(retries.WithLabelValues, retryQueues()),
 		dead:        resolved(dead.WithLabelValues, workersReasons()),
-		held:        resolved(held.WithLabelValues, []holdCause{causeMoving, causeUnconfirmed}),
-		results:     resolved(results.WithLabelValues, []task.Status{task.StatusCompleted, task.StatusDead}),
+		held:        resolved(held.WithLabelValues, []holdCause{causeMoving, causeSaturated, causeUnconfirmed}),
+		results:     resolved(results.WithLabelValues, []task.Status{task.StatusCompleted, task.StatusDead, task.StatusDiscarded}),
 		ackErrors:   resolved(ackErrors.WithLabelValues, settlements()),
 		resultsLost: f.NewCounter(prometheus.CounterOpts{
 			Name: "results_lost_total",

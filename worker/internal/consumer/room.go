@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/twinlane/twinlane/internal/task"
-	"github.com/twinlane/twinlane/worker/internal/executor"
 )
 
 const (
@@ -45,18 +44,17 @@ const (
 // waited for, nor is what it was let in alone for kept from others.
 type room struct {
 	moves    crew
-	tasks    *semaphore.Weighted // a place for each task of the first lane
+	tasks    *semaphore.Weighted // a place for each task of the first lane, with some to spare
 	suspects *semaphore.Weighted // a place for each task of the lane among few
-	places   int64               // of tasks
 	timeout  time.Duration       // of a task
 }
 
-func newRoom(tasks executor.Config, timeout time.Duration) *room {
-	places := int64(tasks.Parallelism())
-	return &room{
-		tasks: semaphore.NewWeighted(places), suspects: semaphore.NewWeighted(few),
-		places: places, timeout: timeout,
-	}
+// places are more than tasks of the first lane ever run at once: how many do is
+// the business of its executor.
+const places = 1 << 30
+
+func newRoom(timeout time.Duration) *room {
+	return &room{tasks: semaphore.NewWeighted(places), suspects: semaphore.NewWeighted(few), timeout: timeout}
 }
 
 // stay is what a task has in the room until it leaves.
@@ -96,7 +94,7 @@ func (r *room) enter(ctx context.Context, queue string, d amqp.Delivery) (stay, 
 	}
 	bounded, cancel := context.WithTimeout(ctx, pauseWithin)
 	defer cancel()
-	leaveTasks, err := take(bounded, r.tasks, r.places)
+	leaveTasks, err := take(bounded, r.tasks, places)
 	switch {
 	case err == nil:
 		return r.lapsing(func() {

@@ -160,7 +160,7 @@ func TestIsolatedTasksHaveAHeadStart(t *testing.T) {
 			task.QueueTasks: headStart, task.QueueSuspect: headStart, task.QueueIsolated: 0,
 		} {
 			start := time.Now()
-			newRoom(executor.Config{Model: executor.ModelSerial}, time.Minute).begin(t.Context(), queue)
+			newRoom(time.Minute).begin(t.Context(), queue)
 			require.Equal(t, want, time.Since(start), queue)
 		}
 	})
@@ -273,22 +273,6 @@ func TestThePauseForAnIsolatedTaskEnds(t *testing.T) {
 		synctest.Wait()
 		require.Contains(t, w.tasks.journal.all(), "result t-2 completed")
 		close(stuck)
-		w.stop(t)
-	})
-}
-
-// TestARefusedTaskTakesNoRoom has the executor refuse what had its place.
-func TestARefusedTaskTakesNoRoom(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorkerBench(t, 4, time.Minute)
-		b := w.tasks
-		b.executor.Drain(t.Context())
-		err := b.submit(t.Context(), t.Context(), amqp.Delivery{})
-		require.ErrorIs(t, err, executor.ErrStopped)
-		isolated := w.isolated.deliver(taskBody(1, 0, ""), suspicious())
-		synctest.Wait()
-		require.Equal(t, fmt.Sprintf("ack %d", isolated), w.isolated.journal.last(), "all places are free")
 		w.stop(t)
 	})
 }

@@ -25,6 +25,8 @@ import (
 //	failed permanently                  the DLQ, reason permanent     dead              acked
 //	panicked                            the DLQ, reason panic         dead              acked
 //	undecodable                         the DLQ, reason undecodable   dead              acked
+//	refused, as the worker was full     the next retry step           -                 acked
+//	dropped, as the worker was full     -                             discarded         acked
 //	came back too often for its lane    the next lane                 -                 acked
 //	interrupted by a stop               -                             -                 requeued
 //	the same, in a lane of suspects     its queue, anew               -                 acked
@@ -39,6 +41,9 @@ import (
 // been insisted on for a minute, or at once while results are lost anyway. A
 // return is not repeated: where it is not confirmed in time, the delivery is
 // requeued.
+//
+// A refused task keeps its attempt: the steps follow from the refusals in a row,
+// and there is no last one.
 //
 // Results have a publisher of their own, and the DLQ is published to directly:
 // the exchange through which the broker itself dead-letters leads to the stream
@@ -97,8 +102,25 @@ func (s *settler) retry(r received, cause error) answer {
 	step := s.steps[min(r.headers.Attempt, len(s.steps))-1]
 	headers := r.headers
 	headers.Attempt++
+	headers.Refusals = 0
 	m := rabbitmq.TaskMessage("", step.Queue, r.id, headers, r.Body, time.Now())
 	return answer{received: r, settlement: settlementRetried, cause: cause, message: &m}
+}
+
+// refuse moves a task that there was no room for to the step of its refusals.
+func (s *settler) refuse(r received) answer {
+	step := s.steps[min(r.headers.Refusals, len(s.steps)-1)]
+	headers := r.headers
+	headers.Refusals++
+	m := rabbitmq.TaskMessage("", step.Queue, r.id, headers, r.Body, time.Now())
+	return answer{received: r, settlement: settlementRefused, message: &m}
+}
+
+// discard tells that a task was dropped.
+func (s *settler) discard(r received) answer {
+	res := r.unrun()
+	res.Status, res.Error = task.StatusDiscarded, "dropped by a full worker"
+	return answer{received: r, settlement: settlementDiscarded, status: res.Status, result: s.encode(res)}
 }
 
 // move moves the task as it is to the next lane.
@@ -123,6 +145,7 @@ func (s *settler) returnAnew(ctx context.Context, queue string, d amqp.Delivery)
 // anew: those of a foreign message may be larger than allowed.
 func (s *settler) bury(r received, res task.Result, reason task.Reason, cause error) answer {
 	headers := r.headers
+	headers.Refusals = 0
 	headers.Dead = &task.Death{Reason: reason, Error: cause.Error(), At: res.FinishedAt}
 	m := rabbitmq.TaskMessage("", task.QueueDeadLetter, r.id, headers, r.Body, res.FinishedAt)
 	if reason == task.ReasonUndecodable {
@@ -200,6 +223,9 @@ func (s *settler) published(ctx context.Context, a *answer) {
 	case settlementRetried:
 		s.metrics.retries[to].Inc()
 		s.logger.DebugContext(ctx, "task will be retried", "task_id", a.id, "to", to, "attempt", a.headers.Attempt, "err", a.cause)
+	case settlementRefused:
+		s.metrics.retries[to].Inc()
+		s.logger.DebugContext(ctx, "task refused, the executor is full", "task_id", a.id, "to", to, "refusals", a.headers.Refusals+1)
 	case settlementMoved:
 		s.logger.WarnContext(ctx, "task came back too often, moved", "task_id", a.id, "to", to, "deliveries", deliveryCount(a.Delivery))
 	case settlementReturned:
@@ -224,8 +250,12 @@ func (s *settler) logDeath(ctx context.Context, a *answer) {
 }
 
 func (s *settler) ack(ctx context.Context, a *answer) {
-	if a.settlement == settlementCompleted {
+	switch a.settlement {
+	case settlementCompleted:
 		s.logger.DebugContext(ctx, "task completed", "task_id", a.id, "attempt", a.headers.Attempt)
+	case settlementDiscarded:
+		s.logger.WarnContext(ctx, "task discarded, the executor is full", "task_id", a.id, "attempt", a.headers.Attempt)
+	default: // logged where it was published
 	}
 	s.answered(a.settlement, a.Ack(false))
 }
