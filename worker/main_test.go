@@ -26,7 +26,8 @@ func TestHelpIsTheReference(t *testing.T) {
 	require.Zero(t, code)
 	require.Empty(t, log)
 	for _, variable := range []string{
-		"AMQP_URL", "HTTP_ADDR", "ADMIN_ADDR", "LOG_LEVEL", "EXECUTOR", "CONCURRENCY", "SYNC_CONCURRENCY", "TASK_TIMEOUT",
+		"AMQP_URL", "HTTP_ADDR", "ADMIN_ADDR", "LOG_LEVEL", "EXECUTOR", "CONCURRENCY", "POOL_CORE", "POOL_MAX",
+		"POOL_KEEP_ALIVE", "POOL_QUEUE", "POOL_POLICY", "KEY_QUEUE", "OS_THREADS", "WATCHDOG_LIMIT", "WATCHDOG_INTERVAL", "SYNC_CONCURRENCY", "TASK_TIMEOUT",
 		"MAX_ATTEMPTS", "DEFAULT_DURATION", "HTTP_ACTION_URL", "FAULT_INJECTION", "SHUTDOWN_GRACE",
 	} {
 		require.Contains(t, strings.ReplaceAll(out, "\n", " "), "($"+variable+")")
@@ -55,7 +56,20 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"default duration":  {[]string{"--default-duration", "61s"}, `DEFAULT_DURATION: 1m1s is not allowed; allowed: 0s to 1m0s`},
 		"grace":             {[]string{"--shutdown-grace", "30s"}, `SHUTDOWN_GRACE: 30s is not allowed; allowed: 0s to 25s`},
 		"level":             {[]string{"--log-level", "loud"}, `LOG_LEVEL: "loud" is not allowed; allowed: debug, info, warn, error`},
-		"model":             {[]string{"--executor", "threads"}, `EXECUTOR: "threads" is not allowed; allowed: goroutine, serial`},
+		"model":             {[]string{"--executor", "threads"}, `EXECUTOR: "threads" is not allowed; allowed: goroutine, serial, pool, keyed`},
+		"of another model":  {[]string{"--pool-core", "3"}, `POOL_CORE: not allowed with EXECUTOR=goroutine; allowed: with EXECUTOR=pool`},
+		"key queue of none": {[]string{"--executor=pool", "--key-queue=3"}, `KEY_QUEUE: not allowed with EXECUTOR=pool; allowed: with EXECUTOR=keyed`},
+		"core above max":    {[]string{"--executor=pool", "--pool-core=6", "--pool-max=5"}, `POOL_CORE: 6 is not allowed; allowed: 0 to 5`},
+		"no worker":         {[]string{"--executor=pool", "--pool-max=0"}, `POOL_MAX: 0 is not allowed; allowed: 1 to 50000`},
+		"pool too large":    {[]string{"--executor=pool", "--pool-max=49999", "--pool-queue=2"}, `POOL_QUEUE: 2 is not allowed; allowed: 0 to 1`},
+		"nothing to drop":   {[]string{"--executor=pool", "--pool-policy=discard_oldest"}, `POOL_QUEUE: 0 is not allowed; allowed: 1 to 49000`},
+		"policy":            {[]string{"--executor=pool", "--pool-policy=drop"}, `POOL_POLICY: "drop" is not allowed; allowed: abort, caller_runs, discard, discard_oldest, block`},
+		"keep alive":        {[]string{"--executor=pool", "--pool-keep-alive=-1s"}, `POOL_KEEP_ALIVE: -1s is not allowed; allowed: 0s to 24h0m0s`},
+		"keyed too many":    {[]string{"--executor=keyed", "--concurrency=9091"}, `CONCURRENCY with EXECUTOR=keyed: 9091 is not allowed; allowed: 1 to 9090`},
+		"key queue":         {[]string{"--executor=keyed", "--key-queue=8091"}, `KEY_QUEUE: 8091 is not allowed; allowed: 0 to 8090`},
+		"too many threads":  {[]string{"--os-threads", "--concurrency=8001"}, `OS_THREADS: 8001 tasks at once are not allowed with it; allowed: 1 to 8000`},
+		"watchdog limit":    {[]string{"--watchdog-limit=-1s"}, `WATCHDOG_LIMIT: -1s is not allowed; allowed: 0s to 24h0m0s`},
+		"watchdog interval": {[]string{"--watchdog-interval=0s"}, `WATCHDOG_INTERVAL: 0s is not allowed; allowed: 10ms to 1m0s`},
 		"address":           {[]string{"--http-addr", "8090"}, `HTTP_ADDR: "8090" is not allowed; allowed: host:port`},
 		"admin address":     {[]string{"--admin-addr", ""}, `ADMIN_ADDR: "" is not allowed; allowed: host:port`},
 		"broker":            {[]string{"--amqp-url", "http://u:secret@h"}, `AMQP_URL: broker address 1 is not of the form`},
@@ -132,7 +146,7 @@ func TestAWorkerThatMayHoldMoreThanItHasSaysSo(t *testing.T) {
 	}{
 		"no limit": {math.MaxInt64, ""},
 		"enough":   {1100 * task.MaxMessageBytes, ""},
-		"too low":  {110 * task.MaxMessageBytes, `"concurrency_that_fits":70}`},
+		"too low":  {110 * task.MaxMessageBytes, `"tasks_that_fit":70}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,6 +16,7 @@ import (
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/action"
 	"github.com/twinlane/twinlane/worker/internal/consumer"
+	"github.com/twinlane/twinlane/worker/internal/control"
 	"github.com/twinlane/twinlane/worker/internal/executor"
 	"github.com/twinlane/twinlane/worker/internal/httpapi"
 )
@@ -38,7 +39,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	registry := service.NewRegistry()
 	reg := prometheus.WrapRegistererWithPrefix("worker_", registry)
 
-	models := executor.Config{Model: c.Executor, Concurrency: c.Concurrency}
+	models := c.executorFlags.config()
 	registerInfo(reg, models)
 	warnOfMemory(logger, debug.SetMemoryLimit(-1), consumer.Held(models))
 	broker, err := c.newBroker(reg, logger)
@@ -57,7 +58,8 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	defer runner.Close()
 
 	// The lanes, and the servers.
-	async, err := c.newConsumers(models, broker, runner, reg, logger)
+	watchdog := executor.NewWatchdog(executor.WatchdogConfig{Limit: c.WatchdogLimit, Interval: c.WatchdogInterval}, reg, logger)
+	lanes, err := c.newLanes(models, watchdog, broker, runner, reg, logger)
 	if err != nil {
 		return err
 	}
@@ -74,9 +76,10 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
 	sync := service.NewHTTPServer(httpListener, handler, c.TaskTimeout+answerMargin, c.ShutdownGrace, logger)
-	admin := service.NewHTTPServer(adminListener, service.AdminHandler(registry, readiness.Ready), service.AdminWriteTimeout, adminGrace, logger)
+	adminHandler := control.NewHandler(models, lanes.tasks, service.AdminHandler(registry, readiness.Ready), logger)
+	admin := service.NewHTTPServer(adminListener, adminHandler, service.AdminWriteTimeout, adminGrace, logger)
 
-	logger.Info("starting", "executor", string(c.Executor), "concurrency", models.Parallelism(),
+	logger.Info("starting", "executor", string(c.Executor), "concurrency", models.Parallelism(), "capacity", models.Capacity(), "os_threads", c.OSThreads,
 		"sync_concurrency", c.SyncConcurrency, "task_timeout", c.TaskTimeout.String(),
 		"max_attempts", c.MaxAttempts, "fault_injection", c.FaultInjection)
 	logger.Info("listening", "server", "admin", "addr", admin.Addr())
@@ -86,7 +89,8 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		service.Component{Name: "admin", Run: admin.Run},
 		service.Component{Name: "consume connection", Run: broker.conn.Run},
 		service.Component{Name: "publishers", Run: service.Together(broker.tasks.Run, broker.results.Run)},
-		service.Component{Name: "lanes", Run: service.Together(append(async, sync.Run)...)},
+		service.Component{Name: "watchdog", Run: watchdog.Run},
+		service.Component{Name: "lanes", Run: service.Together(append(lanes.runs, sync.Run)...)},
 		readiness.Component(0),
 	)
 }
@@ -126,29 +130,41 @@ func (b broker) readiness() *service.Readiness {
 	return service.NewReadiness(b.conn.Ready, b.tasks.Ready)
 }
 
-// newConsumers returns what consumes the task queues, one after the other in
-// the table of lanes. The metrics of each have its queue as a label.
-func (c *serveCommand) newConsumers(
-	tasks executor.Config, b broker, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger,
-) ([]func(context.Context) error, error) {
+// lanes are the async lanes: what runs them, and the executor of the first one.
+type lanes struct {
+	tasks executor.Executor
+	runs  []func(context.Context) error
+}
+
+// newLanes returns what consumes the task queues, one after the other in the
+// table of lanes. The metrics of each have its queue as a label. The delivery
+// loop of the first one is watched: those for suspects take their time.
+func (c *serveCommand) newLanes(
+	tasks executor.Config, watchdog *executor.Watchdog, b broker, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger,
+) (all lanes, err error) {
 	results := consumer.NewResults(b.results, logger)
-	var runs []func(context.Context) error
 	for _, lane := range consumer.Lanes(tasks, c.TaskTimeout) {
 		own := prometheus.WrapRegistererWith(prometheus.Labels{"source": lane.Queue}, reg)
 		subscription, err := rabbitmq.NewSubscription(b.conn, rabbitmq.SubscriptionConfig{
 			Queue: lane.Queue, Prefetch: lane.Prefetch, ConsumerTag: "worker",
 		}, reg, logger)
 		if err != nil {
-			return nil, fmt.Errorf("subscription to %s: %w", lane.Queue, err)
+			return lanes{}, fmt.Errorf("subscription to %s: %w", lane.Queue, err)
 		}
 		exec, err := executor.New(lane.Executor, own, logger.With("queue", lane.Queue))
 		if err != nil {
-			return nil, fmt.Errorf("executor of %s: %w", lane.Queue, err)
+			return lanes{}, fmt.Errorf("executor of %s: %w", lane.Queue, err)
 		}
 		cfg := consumer.Config{Lane: lane, MaxAttempts: c.MaxAttempts, TaskTimeout: c.TaskTimeout, Grace: c.ShutdownGrace}
-		runs = append(runs, consumer.New(cfg, subscription, b.tasks, results, exec, runner, own, logger).Run)
+		if all.tasks == nil {
+			all.tasks = exec
+			if c.WatchdogLimit > 0 {
+				cfg.Watchdog = watchdog
+			}
+		}
+		all.runs = append(all.runs, consumer.New(cfg, subscription, b.tasks, results, exec, runner, own, logger).Run)
 	}
-	return runs, nil
+	return all, nil
 }
 
 // warnOfMemory says so where the deliveries that a worker may hold do not fit
@@ -158,9 +174,9 @@ func warnOfMemory(logger *slog.Logger, limit int64, held int) {
 	if limit == math.MaxInt64 || int64(held)*task.MaxMessageBytes <= limit {
 		return
 	}
-	logger.Warn("messages of the largest size do not fit into GOMEMLIMIT, lower CONCURRENCY or raise the limit",
+	logger.Warn("messages of the largest size do not fit into GOMEMLIMIT, have fewer tasks in the worker or raise the limit",
 		"limit_bytes", limit, "held", held, "message_bytes", task.MaxMessageBytes,
-		"concurrency_that_fits", consumer.Capacity(int(limit/task.MaxMessageBytes)))
+		"tasks_that_fit", consumer.Capacity(int(limit/task.MaxMessageBytes)))
 }
 
 // Run asks the worker at the admin address whether it is ready.

@@ -16,10 +16,11 @@ import (
 	"github.com/twinlane/twinlane/internal/service"
 )
 
-// maxPrefetch is the largest prefetch of one channel. It is large, because when
-// a process dies the broker gives the messages of its first channel to its
-// other ones, and each such hop counts towards the limit of deliveries.
-const maxPrefetch = 10_000
+// MaxChannelPrefetch is the largest prefetch of one channel. Up to that, one
+// delivery loop hands everything over, in the order of the queue. It is large,
+// because when a process dies the broker gives the messages of its first channel
+// to its other ones, and each such hop counts towards the limit of deliveries.
+const MaxChannelPrefetch = 10_000
 
 // SubscriptionConfig says what to consume.
 type SubscriptionConfig struct {
@@ -64,7 +65,7 @@ func NewSubscription(conn *Connection, cfg SubscriptionConfig, reg prometheus.Re
 // that what was handed over can still be settled. The settling of a delivery
 // whose channel is gone returns an error: the broker has it back already.
 func (s *Subscription) Run(ctx context.Context, deliver func(context.Context, amqp.Delivery)) error {
-	channels := (s.cfg.Prefetch + maxPrefetch - 1) / maxPrefetch
+	channels := (s.cfg.Prefetch + MaxChannelPrefetch - 1) / MaxChannelPrefetch
 	var g errgroup.Group
 	for i := range channels {
 		prefetch := s.cfg.Prefetch / channels

@@ -5,6 +5,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/executor"
 )
@@ -76,6 +77,10 @@ func Capacity(held int) int { return max(held-Suspects, 0) * 10 / 11 }
 // its saturation policy has something to decide on. Not much more, because what
 // is held when a worker crashes is delivered once again.
 func prefetch(capacity int) int { return capacity + (capacity+9)/10 }
+
+// MaxOrdered is the largest capacity of an executor whose tasks are delivered by
+// one channel, and so in the order of their queue.
+const MaxOrdered = rabbitmq.MaxChannelPrefetch * 10 / 11
 
 // queues reports whether the executor of the lane takes tasks in that have to
 // wait for their turn.
