@@ -39,7 +39,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	registry := service.NewRegistry()
 	reg := prometheus.WrapRegistererWithPrefix("worker_", registry)
 
-	models := c.executorFlags.config()
+	models := c.config()
 	registerInfo(reg, models)
 	warnOfMemory(logger, debug.SetMemoryLimit(-1), consumer.Held(models))
 	broker, err := c.newBroker(reg, logger)

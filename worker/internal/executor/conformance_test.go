@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,26 @@ import (
 // one task at a time from several.
 const concurrency = 4
 
+// models are every model, and the kinds of pool, without and with a queue.
+func models() map[string]Config {
+	configs := map[string]Config{
+		"goroutine":    {Model: ModelGoroutine, Concurrency: concurrency},
+		"serial":       {Model: ModelSerial, Concurrency: concurrency},
+		"pool, fixed":  {Model: ModelPool, Pool: PoolConfig{Core: concurrency, Max: concurrency}},
+		"pool, cached": {Model: ModelPool, Pool: PoolConfig{Max: concurrency, KeepAlive: time.Second}},
+		"pool, queue":  {Model: ModelPool, Pool: PoolConfig{Core: 2, Max: concurrency, Queue: 3}},
+		"keyed":        {Model: ModelKeyed, Concurrency: concurrency},
+		"keyed, queue": {Model: ModelKeyed, Concurrency: concurrency, KeyQueue: 5},
+	}
+	for name, c := range configs {
+		c.Pool.Policy = Block // as the models wait that have no policy
+		configs[name] = c
+		c.OSThreads = true
+		configs[name+", OS threads"] = c
+	}
+	return configs
+}
+
 // TestConformance is what every execution model has to pass. Time is virtual:
 // durations are exact.
 func TestConformance(t *testing.T) {
@@ -28,25 +49,28 @@ func TestConformance(t *testing.T) {
 		"uses its bound":                   usesItsBound,
 		"waits for room as ctx allows":     waitsForRoomAsContextAllows,
 		"refuses an ended context":         refusesAnEndedContext,
-		"drain waits for running tasks":    drainWaits,
+		"drain waits for accepted tasks":    drainWaits,
 		"drain reports what is unfinished": drainReportsUnfinished,
 		"drain of nothing returns at once": drainOfNothing,
 		"drain wakes waiting submits":      drainWakesWaitingSubmits,
 		"refuses tasks after drain":        refusesAfterDrain,
 		"survives panics":                  survivesPanics,
+		"survives the end of a goroutine":  survivesGoexit,
+		"tells what it does":               tellsWhatItDoes,
+		"changes its bound":                changesItsBound,
 	}
-	for _, model := range Models() {
-		t.Run(string(model), func(t *testing.T) {
+	for model, c := range models() {
+		t.Run(model, func(t *testing.T) {
 			t.Parallel()
 			for name, property := range properties {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
-						c := Config{Model: model, Concurrency: concurrency, Pool: PoolConfig{Core: 2, Max: concurrency, Policy: Block}}
 						exec, err := New(c, prometheus.NewRegistry(), nil)
 						require.NoError(t, err)
 						property(t, c, exec)
 						require.Zero(t, exec.Drain(context.Background()))
+						idle(t, exec)
 					})
 				})
 			}
@@ -56,6 +80,12 @@ func TestConformance(t *testing.T) {
 
 // sleep passes virtual time.
 func sleep(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // Called in synctest bubbles only.
+
+// full is how long a full executor takes where each task takes d.
+func full(c Config, d time.Duration) time.Duration {
+	rounds := (c.Capacity() + c.Parallelism() - 1) / c.Parallelism()
+	return time.Duration(rounds) * d
+}
 
 // submitAll submits n tasks from as many goroutines, as several delivery loops
 // would, and returns their errors.
@@ -114,7 +144,7 @@ func usesItsBound(t *testing.T, c Config, exec Executor) {
 
 func waitsForRoomAsContextAllows(t *testing.T, c Config, exec Executor) {
 	t.Helper()
-	filled := submitAll(t.Context(), exec, c.Parallelism(), func() { sleep(time.Minute) })
+	filled := submitAll(t.Context(), exec, c.Capacity(), func() { sleep(time.Minute) })
 	synctest.Wait()
 
 	start := time.Now()
@@ -126,7 +156,7 @@ func waitsForRoomAsContextAllows(t *testing.T, c Config, exec Executor) {
 	require.Equal(t, time.Second, time.Since(start))
 
 	require.Zero(t, exec.Drain(t.Context()))
-	require.Equal(t, time.Minute, time.Since(start))
+	require.Equal(t, full(c, time.Minute), time.Since(start))
 	require.False(t, ran.Load(), "a refused task must not run")
 	for range cap(filled) {
 		require.NoError(t, <-filled)
@@ -147,14 +177,14 @@ func drainWaits(t *testing.T, c Config, exec Executor) {
 	t.Helper()
 	var done atomic.Int32
 	start := time.Now()
-	errs := submitAll(t.Context(), exec, c.Parallelism(), func() {
+	errs := submitAll(t.Context(), exec, c.Capacity(), func() {
 		sleep(3 * time.Second)
 		done.Add(1)
 	})
 	synctest.Wait()
 	require.Zero(t, exec.Drain(t.Context()))
-	require.Equal(t, 3*time.Second, time.Since(start))
-	require.EqualValues(t, c.Parallelism(), done.Load())
+	require.Equal(t, full(c, 3*time.Second), time.Since(start))
+	require.EqualValues(t, c.Capacity(), done.Load())
 	for range cap(errs) {
 		require.NoError(t, <-errs)
 	}
@@ -190,13 +220,13 @@ func drainOfNothing(t *testing.T, _ Config, exec Executor) {
 func drainWakesWaitingSubmits(t *testing.T, c Config, exec Executor) {
 	t.Helper()
 	const waiting = 10
-	errs := submitAll(t.Context(), exec, c.Parallelism()+waiting, func() { sleep(time.Hour) })
+	errs := submitAll(t.Context(), exec, c.Capacity()+waiting, func() { sleep(time.Hour) })
 	synctest.Wait()
 
 	start := time.Now()
 	grace, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	require.Equal(t, c.Parallelism(), exec.Drain(grace))
+	require.Equal(t, c.Capacity(), exec.Drain(grace))
 	require.Equal(t, time.Second, time.Since(start))
 
 	refused := 0
@@ -208,7 +238,7 @@ func drainWakesWaitingSubmits(t *testing.T, c Config, exec Executor) {
 	}
 	require.Equal(t, waiting, refused)
 	require.Zero(t, exec.Drain(t.Context()))
-	require.Equal(t, time.Hour, time.Since(start), "refused tasks did not run")
+	require.Equal(t, full(c, time.Hour), time.Since(start), "refused tasks did not run")
 }
 
 func refusesAfterDrain(t *testing.T, _ Config, exec Executor) {
@@ -227,6 +257,77 @@ func survivesPanics(t *testing.T, c Config, exec Executor) {
 	}
 	require.Zero(t, exec.Drain(t.Context()), "a panic keeps no slot")
 	require.EqualValues(t, 3*c.Parallelism(), done.Load())
+}
+
+// survivesGoexit has tasks end the goroutine that they run on.
+func survivesGoexit(t *testing.T, c Config, exec Executor) {
+	t.Helper()
+	for range 3 * c.Parallelism() {
+		go func() { _ = exec.Submit(t.Context(), Task{Run: runtime.Goexit}) }()
+	}
+	synctest.Wait()
+	usesItsBound(t, c, exec)
+}
+
+func tellsWhatItDoes(t *testing.T, c Config, exec Executor) {
+	t.Helper()
+	stats := exec.(Observed).Stats //nolint:forcetypeassert // Every model is.
+	errs := submitAll(t.Context(), exec, c.Capacity()+2, func() { sleep(time.Minute) })
+	synctest.Wait()
+	workers := c.Parallelism()
+	if c.Model == ModelSerial {
+		workers = 0
+	}
+	require.Equal(t, Stats{
+		Running: c.Parallelism(), Queued: c.Capacity() - c.Parallelism(), Waiting: 2,
+		Workers: workers, LargestWorkers: workers, Saturated: 2,
+	}, stats())
+	for range cap(errs) {
+		require.NoError(t, <-errs)
+	}
+	require.Zero(t, exec.Drain(t.Context()))
+	require.Equal(t, Stats{LargestWorkers: workers, Saturated: 2, Completed: uint64(cap(errs))}, stats())
+}
+
+// changesItsBound has tasks run four at once, then two, then eight.
+func changesItsBound(t *testing.T, c Config, exec Executor) {
+	t.Helper()
+	r, ok := exec.(Resizer)
+	require.Equal(t, c.Model != ModelSerial, ok)
+	if !ok {
+		return
+	}
+	resize := func(n int) {
+		s := Sizes{Concurrency: n}
+		if c.Model == ModelPool {
+			s = Sizes{Core: n, Max: n}
+		}
+		require.NoError(t, r.Resize(s))
+		require.Equal(t, s, r.Sizes())
+	}
+	running := exec.(Observed) //nolint:forcetypeassert // Every model is.
+	_ = submitAll(t.Context(), exec, 100, func() { sleep(time.Minute) })
+	sleep(time.Second)
+	require.Equal(t, concurrency, running.Stats().Running)
+	resize(2)
+	require.Equal(t, concurrency, running.Stats().Running, "none is interrupted")
+	sleep(time.Minute)
+	require.Equal(t, 2, running.Stats().Running)
+	resize(8)
+	synctest.Wait()
+	require.Equal(t, 8, running.Stats().Running, "at once")
+	sleep(2 * time.Minute)
+	require.Equal(t, 8, running.Stats().Running)
+	require.ErrorContains(t, r.Resize(Sizes{Concurrency: -1, Core: -1, Max: -1}), "not allowed")
+	require.ErrorContains(t, r.Resize(Sizes{}), "not allowed")
+}
+
+// idle holds that a drained executor has nothing left.
+func idle(t *testing.T, exec Executor) {
+	t.Helper()
+	synctest.Wait()
+	s := exec.(Observed).Stats() //nolint:forcetypeassert // Every model is.
+	require.Zero(t, s.Running+s.Queued+s.Waiting+s.Workers, "%+v", s)
 }
 
 func TestAPanicIsLoggedAndCounted(t *testing.T) {

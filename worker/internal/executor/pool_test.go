@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -23,7 +24,7 @@ func TestPoolKeepsTheRules(t *testing.T) {
 			t.Parallel()
 			for range sequences {
 				seed := rand.Uint64()
-				ok := t.Run(fmt.Sprintf("seed %#x", seed), func(t *testing.T) { //nolint:paralleltest // One is quick, and there are many.
+				ok := t.Run(fmt.Sprintf("seed %#x", seed), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { playPool(t, rand.New(rand.NewPCG(seed, 0)), policy, events) })
 				})
 				require.True(t, ok)
@@ -191,14 +192,14 @@ func (c *call) fate(expected fate) fate {
 	case !c.returned:
 		return fateWaiting
 	}
-	switch c.err { //nolint:errorlint // Submit returns these themselves.
-	case nil:
+	switch {
+	case c.err == nil:
 		return fateQueued
-	case ErrSaturated:
+	case errors.Is(c.err, ErrSaturated):
 		return fateAborted
-	case ErrStopped:
+	case errors.Is(c.err, ErrStopped):
 		return fateStopped
-	case context.Canceled:
+	case errors.Is(c.err, context.Canceled):
 		return fateGivenUp
 	default:
 		return expected + " with an error of its own"

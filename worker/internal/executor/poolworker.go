@@ -49,7 +49,7 @@ func (p *pool) proceed(w *poolWorker) (t Task, more bool) {
 	case p.workers > p.max:
 		p.quit()
 	case p.queue.count > 0 || p.waiting.count > 0:
-		t, more = p.take(), true
+		t = p.take()
 		p.running++
 		p.mu.Unlock()
 		return t, true

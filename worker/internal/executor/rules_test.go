@@ -217,6 +217,6 @@ func (r *rules) stats() Stats {
 	return Stats{
 		Running: len(r.with(fateRunning, fateByCaller)), Queued: len(r.queue), Waiting: len(r.waiting),
 		Workers: r.workers, LargestWorkers: r.largest,
-		Completed: uint64(r.completed), Saturated: uint64(r.saturated), Discarded: uint64(r.discarded), //nolint:gosec // Counts.
+		Completed: uint64(r.completed), Saturated: uint64(r.saturated), Discarded: uint64(r.discarded),
 	}
 }

@@ -90,7 +90,8 @@ type Loop struct {
 
 // Loop registers the calling goroutine as a loop. The loop has to be closed.
 func (w *Watchdog) Loop(name string) *Loop {
-	l := &Loop{name: name, goroutine: goroutineHeader(), watchdog: w, start: time.Now()}
+	start := time.Now().Add(-1) // so that since is zero at no time
+	l := &Loop{name: name, goroutine: goroutineHeader(), watchdog: w, start: start}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.loops[l] = struct{}{}
@@ -101,7 +102,7 @@ func (w *Watchdog) Loop(name string) *Loop {
 // called on the goroutine of the loop, as End is.
 func (l *Loop) Begin() {
 	if l != nil {
-		l.since.Store(int64(max(time.Since(l.start), 1)))
+		l.since.Store(int64(time.Since(l.start)))
 	}
 }
 
