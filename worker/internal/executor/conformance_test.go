@@ -49,7 +49,7 @@ func TestConformance(t *testing.T) {
 		"uses its bound":                   usesItsBound,
 		"waits for room as ctx allows":     waitsForRoomAsContextAllows,
 		"refuses an ended context":         refusesAnEndedContext,
-		"drain waits for accepted tasks":    drainWaits,
+		"drain waits for accepted tasks":   drainWaits,
 		"drain reports what is unfinished": drainReportsUnfinished,
 		"drain of nothing returns at once": drainOfNothing,
 		"drain wakes waiting submits":      drainWakesWaitingSubmits,
