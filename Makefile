@@ -51,7 +51,8 @@ compare: ## Compare two sweeps, the baseline A= and B=, by run id or file; fails
 	@k6/compare
 
 .PHONY: bench
-bench: deps ## Compare publisher strategies with a raw client, work with and without results (ROUNDS=), time the gateway alone
+bench: deps ## Compare publisher strategies with a raw client, execution models with libraries, work with and without results (ROUNDS=)
+	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./worker/internal/executor/
 	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./internal/rabbitmq/ ./worker/internal/consumer/
 	go test -run='^$$' -bench=. -benchmem ./gateway/internal/httpapi/ ./gateway/internal/outcomes/
 

@@ -6,13 +6,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/panjf2000/ants/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	ants.Release() // what the library starts when it is imported
+	goleak.VerifyTestMain(m)
+}
 
 func TestNewRefusesAnInvalidConfig(t *testing.T) {
 	t.Parallel()

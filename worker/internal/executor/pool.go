@@ -12,30 +12,40 @@ import (
 // sizes does. Of several idle workers, the one that became idle last takes a
 // task, so that those that are not needed stay idle and end.
 //
-// Two things hold whenever the lock is free: no worker is idle while a task is
-// queued, and no submit waits while there is room.
+// The rules are kept by counting. A task that an idle worker takes is ready: it
+// counts as running, the worker is idle no more, and any goroutine of the pool
+// may run it. To wake one costs more than many a task, so one at a time is on
+// its way: see poolWorker.
+//
+// These hold whenever the lock is free: no worker is idle while a task is
+// queued, no submit waits while there is room, and while a task is ready a
+// goroutine is on its way to it.
 type pool struct {
 	cfg    PoolConfig // but for its sizes, which change
 	runner *runner
+	start  time.Time
 	done   chan struct{} // closed once it is stopped and nothing is left
 
 	mu        sync.Mutex // guards the fields below and the closing of the channel
 	core, max int
 	queue     ring
-	waiting   waitlist      // of Block
-	idle      []*poolWorker // the one that became idle last is the last
+	ready     ring
+	waiting   waitlist // of Block
 	workers   int
-	running   int // tasks, those of submitting goroutines as well
-	expiry    *time.Timer
-	expiring  bool // expiry is set
-	stopped   bool
+	idle      []time.Duration // since when, after start, each idle worker is; the one that became so last is the last
+	busy      int             // workers that are not idle: each has a task, ready ones as well
+	callers   int             // tasks that submitting goroutines run
+	goroutines
+	expiry   *time.Timer
+	expiring bool // expiry is set
+	stopped  bool
 
 	largest                         int
 	completed, saturated, discarded uint64
 }
 
 func newPool(cfg PoolConfig, r *runner) *pool {
-	return &pool{cfg: cfg, runner: r, done: make(chan struct{}), core: cfg.Core, max: cfg.Max}
+	return &pool{cfg: cfg, runner: r, start: time.Now(), done: make(chan struct{}), core: cfg.Core, max: cfg.Max}
 }
 
 // Submit implements Executor.
@@ -62,12 +72,10 @@ func (p *pool) place(t Task) bool {
 	case p.workers < p.core:
 		p.hire(t)
 	case len(p.idle) > 0:
-		last := len(p.idle) - 1
-		w := p.idle[last]
-		p.idle[last] = nil
-		p.idle = p.idle[:last]
-		p.running++
-		w.next <- t
+		p.idle = p.idle[:len(p.idle)-1]
+		p.busy++
+		p.ready.push(t)
+		p.wake(p.ready.count)
 	case p.workers == 0: // a pool without a core has one worker for its queue
 		p.hire(t)
 	case p.queue.count < p.cfg.Queue:
@@ -85,7 +93,7 @@ func (p *pool) place(t Task) bool {
 func (p *pool) saturate(ctx context.Context, t Task) error {
 	switch p.cfg.Policy {
 	case CallerRuns:
-		p.running++
+		p.callers++
 		p.mu.Unlock()
 		defer p.finishHere()
 		p.runner.runHere(t)
@@ -114,7 +122,7 @@ func (p *pool) saturate(ctx context.Context, t Task) error {
 func (p *pool) finishHere() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running--
+	p.callers--
 	p.completed++
 	p.closeIfDone()
 }
@@ -126,7 +134,7 @@ func (p *pool) Drain(ctx context.Context) int {
 	if !p.stopped {
 		p.stopped = true
 		p.waiting.answerAll(ErrStopped)
-		p.dismiss(len(p.idle))
+		p.leave(len(p.idle))
 		if p.expiring {
 			p.expiry.Stop()
 		}
@@ -139,13 +147,13 @@ func (p *pool) Drain(ctx context.Context) int {
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.running + p.queue.count
+		return p.busy + p.callers + p.queue.count
 	}
 }
 
 // closeIfDone is called whenever the last task or worker may have ended.
 func (p *pool) closeIfDone() {
-	if p.stopped && p.running == 0 && p.workers == 0 { // and then nothing is queued
+	if p.stopped && p.workers == 0 && p.callers == 0 { // and then nothing is queued
 		close(p.done)
 	}
 }
@@ -155,7 +163,7 @@ func (p *pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Stats{
-		Running: p.running, Queued: p.queue.count, Waiting: p.waiting.count,
+		Running: p.busy + p.callers, Queued: p.queue.count, Waiting: p.waiting.count,
 		Workers: p.workers, LargestWorkers: p.largest,
 		Completed: p.completed, Saturated: p.saturated, Discarded: p.discarded,
 	}
@@ -185,7 +193,7 @@ func (p *pool) Resize(s Sizes) error {
 	for p.waiting.count > 0 && p.workers < p.max { // which there is a new worker for, as the queue is full
 		p.hire(p.waiting.answer(nil))
 	}
-	p.dismiss(min(len(p.idle), p.workers-p.max))
+	p.leave(min(len(p.idle), p.workers-p.max))
 	if shrunk {
 		p.restartExpiry()
 	}

@@ -205,3 +205,25 @@ func (c *call) fate(expected fate) fate {
 		return expected + " with an error of its own"
 	}
 }
+
+// TestAPoolAllocatesNothingForATask holds it for tasks that are handed over, that
+// are queued, and that wait.
+func TestAPoolAllocatesNothingForATask(t *testing.T) { //nolint:paralleltest // Allocations of others would count.
+	for name, cfg := range map[string]PoolConfig{
+		"hand-off": {Core: 8, Max: 8, Policy: Block},
+		"queue":    {Core: 1, Max: 1, Queue: 100, Policy: Block},
+	} {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // Allocations of others would count.
+			exec, err := New(Config{Model: ModelPool, Pool: cfg}, nil, nil)
+			require.NoError(t, err)
+			run := func() {}
+			allocs := testing.AllocsPerRun(10_000, func() {
+				if err := exec.Submit(context.Background(), Task{Run: run}); err != nil {
+					t.Error(err)
+				}
+			})
+			require.Zero(t, allocs)
+			require.Zero(t, exec.Drain(t.Context()))
+		})
+	}
+}
