@@ -53,6 +53,7 @@ type options struct {
 	concurrency int
 	timeout     time.Duration
 	grace       time.Duration // of lanes on a broker; it is the constant elsewhere
+	watched     bool          // by a watchdog
 	sharing     *bench        // another lane of the worker, whose results these are too; none where nil
 }
 
@@ -97,9 +98,12 @@ func newBench(t *testing.T, o options) *bench {
 		Exit:            func(int) { t.Error("the process was told to exit") },
 	}, reg, logger)
 	cfg := Config{Lane: lane, MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace}
-	b.Consumer = New(cfg, b.source, tasks, results, exec, runner, reg, logger)
-
 	ctx, stop := context.WithCancel(t.Context())
+	if o.watched {
+		cfg.Watchdog = executor.NewWatchdog(executor.WatchdogConfig{}, reg, logger)
+		go func() { _ = cfg.Watchdog.Run(ctx) }()
+	}
+	b.Consumer = New(cfg, b.source, tasks, results, exec, runner, reg, logger)
 	b.stop = stop
 	go func() { b.done <- b.Run(ctx) }()
 	sleep(headStart)
