@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -66,7 +67,7 @@ func (c *Consumer) submit(fetch, work context.Context, d amqp.Delivery) {
 		Discard: func() {
 			if take() {
 				stopWaiting()
-				c.answerSaturated(fetch, d, c.settler.discard)
+				c.discard(fetch, d)
 			}
 		},
 	})
@@ -75,16 +76,33 @@ func (c *Consumer) submit(fetch, work context.Context, d amqp.Delivery) {
 	}
 	stopWaiting()
 	if errors.Is(err, executor.ErrSaturated) {
-		c.answerSaturated(fetch, d, c.settler.refuse)
+		c.refuse(fetch, d)
 		return
 	}
 	c.giveBackQueued(fetch, d) // the process is stopping, the channel gone, or there was no room for too long
 }
 
-// answerSaturated settles a delivery that there was no room for, off the
+// refusePause is how long a refused delivery is held before it moves. A full
+// worker would otherwise move the whole queue into the retry steps, as fast as
+// the broker confirms it, and stand idle until it is back.
+const refusePause = time.Second / 2
+
+// refuse moves a delivery that there was no room for into a retry step, after a
+// pause.
+func (c *Consumer) refuse(fetch context.Context, d amqp.Delivery) {
+	c.hold(fetch, causeSaturated, d, func() {
+		if !passed(fetch, jittered(refusePause)) {
+			c.giveBack(fetch, d)
+			return
+		}
+		c.answerUnrun(fetch, d, c.settler.refuse)
+	})
+}
+
+// discard settles a delivery whose task the executor has dropped, off the
 // delivery loop.
-func (c *Consumer) answerSaturated(fetch context.Context, d amqp.Delivery, row func(received) answer) {
-	c.hold(fetch, causeSaturated, d, func() { c.answerUnrun(fetch, d, row) })
+func (c *Consumer) discard(fetch context.Context, d amqp.Delivery) {
+	c.hold(fetch, causeSaturated, d, func() { c.answerUnrun(fetch, d, c.settler.discard) })
 }
 
 // giveBackQueued gives back what has not had its turn. Where nothing but its
