@@ -91,7 +91,7 @@ const refusePause = time.Second / 2
 // pause.
 func (c *Consumer) refuse(fetch context.Context, d amqp.Delivery) {
 	c.hold(fetch, causeSaturated, d, func() {
-		if !passed(fetch, jittered(refusePause)) {
+		if !passed(fetch, jittered(refusePause), nil) {
 			c.giveBack(fetch, d)
 			return
 		}
