@@ -55,7 +55,7 @@ func (l *logLines) String() string {
 }
 
 // addresses waits for the lines that say where a worker listens.
-func (l *logLines) addresses(t *testing.T) (httpAddr, adminAddr string) {
+func (l *logLines) addresses(t testing.TB) (httpAddr, adminAddr string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		for lines := bufio.NewScanner(strings.NewReader(l.String())); lines.Scan(); {
