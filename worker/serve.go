@@ -106,6 +106,10 @@ type broker struct {
 // resultChannels share the connection for results. They are for one stream.
 const resultChannels = 2
 
+// resultsInFlight is how many results wait for their confirm at once. Tasks that
+// began together end together, and none of them should wait for another.
+const resultsInFlight = 4096
+
 func (c *serveCommand) newBroker(reg prometheus.Registerer, logger *slog.Logger) (b broker, err error) {
 	b.conn, err = rabbitmq.NewConnection(c.connection("worker-consume"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
@@ -116,7 +120,7 @@ func (c *serveCommand) newBroker(reg prometheus.Registerer, logger *slog.Logger)
 	if err != nil {
 		return broker{}, fmt.Errorf("publisher of tasks: %w", err)
 	}
-	patient.Channels = resultChannels
+	patient.Channels, patient.MaxInFlight = resultChannels, resultsInFlight
 	b.results, err = rabbitmq.NewPublisher(patient, c.connection("worker-results"), rabbitmq.Tasks(), reg, logger.With("publisher", "results"))
 	if err != nil {
 		return broker{}, fmt.Errorf("publisher of results: %w", err)

@@ -185,7 +185,7 @@ func (c *Consumer) enter(fetch context.Context, d amqp.Delivery) (leave func(), 
 
 // process runs one task and settles its delivery. It runs where the executor
 // runs it.
-func (c *Consumer) process(fetch, work context.Context, d amqp.Delivery, read func() (received, error)) {
+func (c *Consumer) process(fetch, work context.Context, d amqp.Delivery, read func() (*received, error)) {
 	answered := false
 	defer func() {
 		if !answered { // a panic of the worker itself is on its way to the executor

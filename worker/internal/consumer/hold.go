@@ -100,7 +100,7 @@ func (c *Consumer) move(fetch context.Context, d amqp.Delivery) {
 
 // answerUnrun settles a delivery by a row of the table, without running its
 // task. What is no task is dead-lettered as ever.
-func (c *Consumer) answerUnrun(fetch context.Context, d amqp.Delivery, row func(received) answer) {
+func (c *Consumer) answerUnrun(fetch context.Context, d amqp.Delivery, row func(*received) answer) {
 	r, err := receive(d)
 	if err != nil {
 		c.answer(fetch, c.settler.judge(r, r.unrun(), err))

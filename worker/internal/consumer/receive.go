@@ -32,8 +32,8 @@ func (e *undecodableError) Unwrap() error { return e.err }
 // receive decodes a delivery. Of one that is no task, the error is an
 // *undecodableError, and what is returned still has an id and headers to
 // publish it with: its own where they are valid.
-func receive(d amqp.Delivery) (received, error) {
-	r := received{Delivery: d}
+func receive(d amqp.Delivery) (*received, error) {
+	r := &received{Delivery: d}
 	headers, headersErr := task.ParseHeaders(d.Headers)
 	message, err := task.DecodeMessage(d.Body)
 	r.message = message
@@ -54,10 +54,10 @@ func receive(d amqp.Delivery) (received, error) {
 }
 
 // task is what there is to run.
-func (r received) task() action.Task { return action.Task{Message: r.message, Headers: r.headers} }
+func (r *received) task() action.Task { return action.Task{Message: r.message, Headers: r.headers} }
 
 // unrun is the result of a delivery that is not run: all of it that is known.
-func (r received) unrun() task.Result {
+func (r *received) unrun() task.Result {
 	now := time.Now().UTC()
 	return task.Result{
 		ID: r.id, Run: r.message.Run, Attempt: r.headers.Attempt,

@@ -60,7 +60,7 @@ type settler struct {
 
 // answer is what becomes of one delivery: a row of the table, filled in.
 type answer struct {
-	received
+	*received
 	settlement settlement
 	reason     task.Reason // of settlementDead
 	cause      error       // how the task failed; nil where it did not
@@ -76,7 +76,7 @@ type answer struct {
 func (a *answer) onlyResultMissing() bool { return a.message == nil && a.result != nil }
 
 // judge finds the row for how a task ended, or for a delivery that is no task.
-func (s *settler) judge(r received, res task.Result, err error) answer {
+func (s *settler) judge(r *received, res task.Result, err error) answer {
 	if _, ok := errors.AsType[*undecodableError](err); ok {
 		return s.bury(r, res, task.ReasonUndecodable, err)
 	}
@@ -98,7 +98,7 @@ func (s *settler) judge(r received, res task.Result, err error) answer {
 }
 
 // retry moves the task to the step of its attempt.
-func (s *settler) retry(r received, cause error) answer {
+func (s *settler) retry(r *received, cause error) answer {
 	step := s.steps[min(r.headers.Attempt, len(s.steps))-1]
 	headers := r.headers
 	headers.Attempt++
@@ -108,7 +108,7 @@ func (s *settler) retry(r received, cause error) answer {
 }
 
 // refuse moves a task that there was no room for to the step of its refusals.
-func (s *settler) refuse(r received) answer {
+func (s *settler) refuse(r *received) answer {
 	step := s.steps[min(r.headers.Refusals, len(s.steps)-1)]
 	headers := r.headers
 	headers.Refusals++
@@ -117,14 +117,14 @@ func (s *settler) refuse(r received) answer {
 }
 
 // discard tells that a task was dropped.
-func (s *settler) discard(r received) answer {
+func (s *settler) discard(r *received) answer {
 	res := r.unrun()
 	res.Status, res.Error = task.StatusDiscarded, "dropped by a full worker"
 	return answer{received: r, settlement: settlementDiscarded, status: res.Status, result: s.encode(res)}
 }
 
 // move moves the task as it is to the next lane.
-func (s *settler) move(r received) answer {
+func (s *settler) move(r *received) answer {
 	m := rabbitmq.TaskMessage("", s.moveTo, r.id, r.headers, r.Body, time.Now())
 	return answer{received: r, settlement: settlementMoved, message: &m}
 }
@@ -143,7 +143,7 @@ func (s *settler) returnAnew(ctx context.Context, queue string, d amqp.Delivery)
 
 // bury moves the task to the DLQ, its body byte for byte. The headers are made
 // anew: those of a foreign message may be larger than allowed.
-func (s *settler) bury(r received, res task.Result, reason task.Reason, cause error) answer {
+func (s *settler) bury(r *received, res task.Result, reason task.Reason, cause error) answer {
 	headers := r.headers
 	headers.Refusals = 0
 	headers.Dead = &task.Death{Reason: reason, Error: cause.Error(), At: res.FinishedAt}

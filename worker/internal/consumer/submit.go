@@ -133,17 +133,17 @@ func (c *Consumer) bounded(fetch context.Context, d amqp.Delivery, take func() b
 
 // reader returns what reads a delivery, and the key of its task where the
 // executor needs it. It is read then already, else where the task runs.
-func (c *Consumer) reader(d amqp.Delivery) (read func() (received, error), key string) {
+func (c *Consumer) reader(d amqp.Delivery) (read func() (*received, error), key string) {
 	if c.cfg.Lane.Executor.Model != executor.ModelKeyed {
-		return func() (received, error) { return receive(d) }, ""
+		return func() (*received, error) { return receive(d) }, ""
 	}
 	r, err := receive(d)
-	return func() (received, error) { return r, err }, r.message.Key
+	return func() (*received, error) { return r, err }, r.message.Key
 }
 
 // run runs a task once there is room for it in the process. It waits for that
 // inside the executor, so that all that may run at once wait at once.
-func (c *Consumer) run(fetch, work context.Context, d amqp.Delivery, read func() (received, error)) {
+func (c *Consumer) run(fetch, work context.Context, d amqp.Delivery, read func() (*received, error)) {
 	leave, err := c.enter(fetch, d)
 	if err != nil {
 		c.giveBack(fetch, d)
