@@ -32,6 +32,7 @@ func TestOnABroker(t *testing.T) {
 		"a task that ends it":     neighboursOfAnExit,
 		"a stuck results stream":  stuckStream,
 		"no results connection":   readyWithoutResults,
+		"resized":                 resized,
 		"depth of a queue":        depthIsFresh,
 		"dlq commands":            dlqCommands,
 		"dlq replay, killed":      replayKilled,
@@ -93,6 +94,13 @@ func bothLanes(t *testing.T, v brokertest.VHost) {
 		`worker_results_total{source="tasks.v1",status="completed"} 1`,
 		`worker_info{concurrency="1000",executor="goroutine"} 1`,
 		`worker_executor_tasks{source="tasks.v1.isolated"} 0`,
+		`worker_executor_queued{source="tasks.v1"} 0`,
+		`worker_executor_workers{source="tasks.v1"} 0`,
+		`worker_executor_saturated_total{policy="abort",source="tasks.v1"} 0`,
+		`worker_executor_discarded_total{source="tasks.v1"} 0`,
+		`worker_executor_panics_total{source="tasks.v1"} 0`,
+		`worker_watchdog_warnings_total 0`,
+		`worker_watchdog_blocked_loops 0`,
 		`worker_sync_responses_total{code="200"} 1`,
 		`worker_publisher_publishes_total{outcome="accepted",publisher="worker-results"} 1`,
 		`worker_publisher_publishes_total{outcome="accepted",publisher="worker-publish"} 0`,
@@ -110,6 +118,41 @@ func bothLanes(t *testing.T, v brokertest.VHost) {
 	require.Empty(t, out.String())
 	code, _, _ := runWith(t, "", "health", "--admin-addr", adminAddr)
 	require.Equal(t, 1, code)
+}
+
+// resized has a worker run one task at a time, then four.
+func resized(t *testing.T, v brokertest.VHost) {
+	t.Helper()
+	to := newTarget(t)
+	pub, _ := v.Publisher(t, rabbitmq.Tasks())
+	p := startWorker(t, v, to, "--concurrency=4", "--watchdog-limit=100ms", "--watchdog-interval=50ms")
+	_, adminAddr := p.log.addresses(t)
+	resize := func(n int) {
+		ctx, cancel := context.WithTimeout(t.Context(), brokertest.Patience)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+adminAddr+"/executor", strings.NewReader(fmt.Sprintf(`{"concurrency":%d}`, n)))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	}
+	running := func(n int) {
+		require.Eventually(t, func() bool {
+			_, state := get(t, "http://"+adminAddr+"/executor")
+			return len(to.begunCounts())-len(to.counts()) == n && strings.Contains(state, fmt.Sprintf(`"running":%d,`, n))
+		}, brokertest.Patience, brokertest.Interval)
+	}
+	resize(1)
+	for _, id := range ids("t", 8) {
+		publishLong(t, pub, id, 5*time.Minute)
+	}
+	running(1)
+	require.Eventually(t, func() bool { return strings.Contains(p.log.String(), "loop is blocked") }, brokertest.Patience, brokertest.Interval)
+	resize(4)
+	running(4)
+	require.Equal(t, -1, p.end(t, os.Kill))
 }
 
 // waitsForItsBroker starts a worker whose broker refuses it, and lets it in.

@@ -31,30 +31,35 @@ func fill(b *bench) {
 func TestEveryPolicySettles(t *testing.T) {
 	t.Parallel()
 	for policy, tt := range map[executor.Policy]struct {
-		atOnce   []string // when the third one is there
-		after    []string // when the first one is done
-		settled  settlement
-		saturate int
+		atOnce  []string // when the third one is there
+		after   []string // when the first one is done
+		settled settlement
+		times   int
 	}{
 		executor.Abort: {
 			[]string{"publish t-3 to tasks.v1.retry.1s", "ack 3"},
-			[]string{"result t-1 completed", "ack 1", "result t-2 completed", "ack 2"}, settlementRefused, 1,
+			[]string{"result t-1 completed", "ack 1", "result t-2 completed", "ack 2"},
+			settlementRefused, 1,
 		},
 		executor.Discard: {
 			[]string{"result t-3 discarded", "ack 3"},
-			[]string{"result t-1 completed", "ack 1", "result t-2 completed", "ack 2"}, settlementDiscarded, 1,
+			[]string{"result t-1 completed", "ack 1", "result t-2 completed", "ack 2"},
+			settlementDiscarded, 1,
 		},
 		executor.DiscardOldest: {
 			[]string{"result t-2 discarded", "ack 2"},
-			[]string{"result t-1 completed", "ack 1", "result t-3 completed", "ack 3"}, settlementDiscarded, 1,
+			[]string{"result t-1 completed", "ack 1", "result t-3 completed", "ack 3"},
+			settlementDiscarded, 1,
 		},
 		executor.CallerRuns: {
 			[]string{"result t-3 completed", "ack 3"},
-			[]string{"result t-1 completed", "ack 1", "result t-2 completed", "ack 2"}, settlementCompleted, 3,
+			[]string{"result t-1 completed", "ack 1", "result t-2 completed", "ack 2"},
+			settlementCompleted, 3,
 		},
 		executor.Block: {
 			nil,
-			[]string{"result t-1 completed", "ack 1", "result t-2 completed", "ack 2", "result t-3 completed", "ack 3"}, settlementCompleted, 3,
+			[]string{"result t-1 completed", "ack 1", "result t-2 completed", "ack 2", "result t-3 completed", "ack 3"},
+			settlementCompleted, 3,
 		},
 	} {
 		t.Run(string(policy), func(t *testing.T) {
@@ -70,7 +75,7 @@ func TestEveryPolicySettles(t *testing.T) {
 				sleep(11 * time.Second)
 				synctest.Wait()
 				require.Equal(t, append(tt.atOnce, tt.after...), b.journal.all())
-				require.Equal(t, tt.saturate, value(b.metrics.settlements[tt.settled]))
+				require.Equal(t, tt.times, value(b.metrics.settlements[tt.settled]))
 				b.stopAndWait(t)
 			})
 		})

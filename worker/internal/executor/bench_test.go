@@ -73,6 +73,7 @@ func contenders(b *testing.B) []*contender {
 }
 
 func raceSubmits(b *testing.B, tasks int) {
+	b.Helper()
 	all := contenders(b)
 	for _, c := range all {
 		c.play(b, tasks)

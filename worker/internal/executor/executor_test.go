@@ -33,8 +33,10 @@ func TestNewRefusesAnInvalidConfig(t *testing.T) {
 		"queue":           {poolOf(1, 5, 0, -1, Block), "queue: -1 is not allowed; allowed: 0 or more"},
 		"policy":          {poolOf(1, 5, 0, 0, "drop"), `policy: "drop" is not allowed; allowed: abort, caller_runs, discard, discard_oldest, block`},
 		"nothing to drop": {poolOf(1, 5, 0, 0, DiscardOldest), "queue: 0 is not allowed with policy discard_oldest, which drops a queued task; allowed: 1 or more"},
-		"too many threads": {Config{Model: ModelPool, Pool: Cached(Unbounded), OSThreads: true},
-			"os threads: 2147483647 tasks at once are not allowed; allowed: 1 to 8000"},
+		"too many threads": {
+			Config{Model: ModelPool, Pool: Cached(Unbounded), OSThreads: true},
+			"os threads: 2147483647 tasks at once are not allowed; allowed: 1 to 8000",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -207,13 +207,15 @@ func (c *call) fate(expected fate) fate {
 }
 
 // TestAPoolAllocatesNothingForATask holds it for tasks that are handed over, that
-// are queued, and that wait.
-func TestAPoolAllocatesNothingForATask(t *testing.T) { //nolint:paralleltest // Allocations of others would count.
+// are queued, and that wait. Allocations of tests beside it would count.
+//
+//nolint:paralleltest // See above.
+func TestAPoolAllocatesNothingForATask(t *testing.T) {
 	for name, cfg := range map[string]PoolConfig{
 		"hand-off": {Core: 8, Max: 8, Policy: Block},
 		"queue":    {Core: 1, Max: 1, Queue: 100, Policy: Block},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // Allocations of others would count.
+		t.Run(name, func(t *testing.T) {
 			exec, err := New(Config{Model: ModelPool, Pool: cfg}, nil, nil)
 			require.NoError(t, err)
 			run := func() {}
