@@ -51,9 +51,10 @@ compare: ## Compare two sweeps, the baseline A= and B=, by run id or file; fails
 	@k6/compare
 
 .PHONY: bench
-bench: deps ## Compare publisher strategies with a raw client, execution models with libraries, work with and without results (ROUNDS=)
+bench: deps ## Compare publisher strategies with a raw client, execution models with libraries, one worker under load (ROUNDS=)
 	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./worker/internal/executor/
 	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./internal/rabbitmq/ ./worker/internal/consumer/
+	go test -run='^$$' -bench=. -benchtime=1x ./worker/
 	go test -run='^$$' -bench=. -benchmem ./gateway/internal/httpapi/ ./gateway/internal/outcomes/
 
 .PHONY: chaos
