@@ -55,6 +55,15 @@ func TestPrefetchIsATenthMore(t *testing.T) {
 		lanes := Lanes(executor.Config{Model: executor.ModelGoroutine, Concurrency: parallelism}, time.Minute)
 		require.Equal(t, want, lanes[0].Prefetch, "%d", parallelism)
 	}
+	for want, tasks := range map[int]executor.Config{
+		22: {Model: executor.ModelPool, Pool: executor.PoolConfig{Core: 3, Max: 5, Queue: 15}},
+		33: {Model: executor.ModelKeyed, Concurrency: 20, KeyQueue: 10},
+		2:  {Model: executor.ModelSerial, Concurrency: 20},
+	} {
+		require.Equal(t, want, Lanes(tasks, time.Minute)[0].Prefetch, "what is queued has to be delivered")
+	}
+	largest := executor.Config{Model: executor.ModelKeyed, Concurrency: MaxOrdered}
+	require.LessOrEqual(t, Lanes(largest, time.Minute)[0].Prefetch, rabbitmq.MaxChannelPrefetch, "one channel delivers in order")
 	require.Zero(t, Capacity(0))
 	for held := Suspects; held < 2000; held++ {
 		fits := Capacity(held)
