@@ -24,6 +24,7 @@ func TestEveryModelKeepsTheBooks(t *testing.T) {
 	node := rabbittest.Start(t)
 	models := map[string][]string{
 		"goroutine": {"--executor=goroutine", "--concurrency=4"},
+		"threads":   {"--os-threads", "--concurrency=4"},
 		"serial":    {"--executor=serial"},
 		"keyed":     {"--executor=keyed", "--concurrency=4", "--key-queue=8"},
 	}
@@ -42,7 +43,7 @@ func TestEveryModelKeepsTheBooks(t *testing.T) {
 
 func booksBalance(t *testing.T, v brokertest.VHost, args []string) {
 	t.Helper()
-	const tasks = 80
+	const tasks = 48
 	to := newTarget(t)
 	pub, _ := v.Publisher(t, rabbitmq.Tasks())
 	ledger := v.Ledger(t)
