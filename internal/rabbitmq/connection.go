@@ -226,6 +226,18 @@ func (c *Connection) Ready() error {
 	}
 }
 
+// BrokerVersion is what the broker says of itself, or nothing while the
+// connection is down.
+func (c *Connection) BrokerVersion() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == nil {
+		return ""
+	}
+	version, _ := c.current.conn.Properties["version"].(string)
+	return version
+}
+
 // Channel waits until the connection is up and opens a channel of its own for
 // the caller, who closes it.
 func (c *Connection) Channel(ctx context.Context) (*amqp.Channel, error) {

@@ -1,0 +1,91 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
+)
+
+func TestMain(m *testing.M) { rabbittest.Main(m) }
+
+// example is an experiment as they all are, and takes no time.
+func example() Experiment {
+	return Experiment{
+		Name:     "example",
+		Part:     "X1",
+		Question: "How many eggs does a hen lay a minute?",
+		Method:   "Hens are watched for a minute.",
+		Notes:    []string{"A hen is not a goroutine."},
+		Quantities: []Quantity{
+			{Key: "laid_eggs_per_minute", Name: "laid", Unit: PerMinute},
+			{Key: "eaten_grains", Name: "eaten", Unit: Count, Aside: true},
+		},
+		Cases: func(Size) []Case {
+			return []Case{
+				{Name: "one hen", Takes: time.Minute, Measure: func(context.Context, *Env) ([]Figure, error) {
+					return []Figure{
+						{Quantity: "laid_eggs_per_minute", Published: Number(200), Predicted: Range(150, 200), Theory: "60 s ÷ 0.4 s to 60 s ÷ 0.3 s", Measured: Number(187.5)},
+						Measured("eaten_grains", 12_345),
+					}, nil
+				}},
+				{Name: "a hundred hens", Takes: time.Minute, Measure: func(_ context.Context, e *Env) ([]Figure, error) {
+					promauto.With(e.Metrics).NewCounter(prometheus.CounterOpts{Name: "eggs_total", Help: "Eggs."}).Inc()
+					return []Figure{{Quantity: "laid_eggs_per_minute", Published: Words("more"), Measured: Number(20_000), Extrapolated: true}}, nil
+				}},
+			}
+		},
+		Finding: func(Table) string { return "A hundred hens lay more." },
+	}
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	result, err := Run(t.Context(), example(), Options{Size: Tiny})
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, WriteHeading(&b, result.Experiment))
+	b.WriteByte('\n')
+	require.NoError(t, WriteText(&b, result))
+	require.Equal(t, `example (X1)
+How many eggs does a hen lay a minute?
+
+Hens are watched for a minute.
+
+case                    published   predicted            measured
+one hen          laid   200/min     150 to 200/min (1)   188/min
+a hundred hens   laid   more        –                    ~20,000/min
+
+measured besides   eaten
+one hen            12,345
+a hundred hens     –
+
+predicted:
+  (1) 60 s ÷ 0.4 s to 60 s ÷ 0.3 s
+
+~ scaled up from the time that was measured
+
+A hen is not a goroutine.
+
+=> A hundred hens lay more.
+`, b.String())
+}
+
+func TestACaseThatFailsEndsTheRun(t *testing.T) {
+	t.Parallel()
+	e := example()
+	broken := errors.New("broken")
+	e.Cases = func(Size) []Case {
+		return []Case{{Name: "fox", Measure: func(context.Context, *Env) ([]Figure, error) { return nil, broken }}}
+	}
+	_, err := Run(t.Context(), e, Options{Size: Tiny})
+	require.ErrorIs(t, err, broken)
+	require.EqualError(t, err, "example: fox: broken")
+}

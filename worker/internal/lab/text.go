@@ -1,0 +1,157 @@
+package lab
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// textWidth is how wide paragraphs are on a terminal.
+const textWidth = 110
+
+// WriteHeading prints what an experiment asks and how, before it runs.
+func WriteHeading(w io.Writer, e Experiment) error {
+	_, err := fmt.Fprintf(w, "%s (%s)\n%s\n\n%s\n", e.Name, e.Part, wrap(e.Question), wrap(e.Method))
+	return err
+}
+
+// WriteText prints what a run has found: the table with what was published,
+// predicted and measured, the formulas behind it, and one sentence on it.
+func WriteText(w io.Writer, r Result) error {
+	theories := theories(r.Rows)
+	blocks := []string{r.mainTable(theories), r.asideTable()}
+	if len(theories) > 0 {
+		var b strings.Builder
+		b.WriteString("predicted:\n")
+		for i, theory := range theories {
+			fmt.Fprintf(&b, "  %s %s\n", mark(i), theory)
+		}
+		blocks = append(blocks, b.String())
+	}
+	if r.extrapolated() {
+		blocks = append(blocks, "~ scaled up from the time that was measured\n")
+	}
+	for _, note := range r.Experiment.Notes {
+		blocks = append(blocks, wrap(note)+"\n")
+	}
+	blocks = append(blocks, wrap("=> "+r.Finding)+"\n")
+	blocks = slices.DeleteFunc(blocks, func(b string) bool { return b == "" })
+	_, err := io.WriteString(w, strings.Join(blocks, "\n"))
+	return err
+}
+
+// mainTable has a line for each quantity of each case.
+func (r Result) mainTable(theories []string) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	_, _ = fmt.Fprintln(w, "case\t\tpublished\tpredicted\tmeasured")
+	for _, row := range r.Rows {
+		name := row.Case
+		for _, f := range row.Figures {
+			q := r.quantity(f.Quantity)
+			if q.Aside {
+				continue
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, q.Name, q.Unit.Format(f.Published), q.predicted(f, theories), q.measured(f))
+			name = ""
+		}
+	}
+	_ = w.Flush()
+	return b.String()
+}
+
+// asideTable has a line for each case, and a column for each quantity that was
+// only measured.
+func (r Result) asideTable() string {
+	var aside []Quantity
+	for _, q := range r.Experiment.Quantities {
+		if q.Aside {
+			aside = append(aside, q)
+		}
+	}
+	if len(aside) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	_, _ = fmt.Fprint(w, "measured besides")
+	for _, q := range aside {
+		_, _ = fmt.Fprint(w, "\t", q.Name)
+	}
+	_, _ = fmt.Fprintln(w)
+	for _, row := range r.Rows {
+		_, _ = fmt.Fprint(w, row.Case)
+		for _, q := range aside {
+			f, _ := Table{row}.figure(row.Case, q.Key)
+			_, _ = fmt.Fprint(w, "\t", q.measured(f))
+		}
+		_, _ = fmt.Fprintln(w)
+	}
+	_ = w.Flush()
+	return b.String()
+}
+
+func (r Result) quantity(key string) Quantity {
+	i := slices.IndexFunc(r.Experiment.Quantities, func(q Quantity) bool { return q.Key == key })
+	return r.Experiment.Quantities[i] // Run has checked that it is one of them
+}
+
+func (r Result) extrapolated() bool {
+	return slices.ContainsFunc(r.Rows, func(row Row) bool {
+		return slices.ContainsFunc(row.Figures, func(f Figure) bool { return f.Extrapolated })
+	})
+}
+
+func (q Quantity) predicted(f Figure, theories []string) string {
+	text := q.Unit.Format(f.Predicted)
+	if i := slices.Index(theories, f.Theory); f.Theory != "" && i >= 0 {
+		text += " " + mark(i)
+	}
+	return text
+}
+
+func (q Quantity) measured(f Figure) string {
+	text := q.Unit.Format(f.Measured)
+	if f.Extrapolated {
+		text = "~" + text
+	}
+	return text
+}
+
+// theories lists the formulas of a table, each once, in its order.
+func theories(t Table) []string {
+	var all []string
+	for _, row := range t {
+		for _, f := range row.Figures {
+			if f.Theory != "" && !slices.Contains(all, f.Theory) {
+				all = append(all, f.Theory)
+			}
+		}
+	}
+	return all
+}
+
+// mark is how a figure refers to its formula.
+func mark(i int) string { return fmt.Sprintf("(%d)", i+1) }
+
+// wrap breaks a paragraph into lines.
+func wrap(text string) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		width := len([]rune(word))
+		switch {
+		case i > 0 && column+1+width > textWidth:
+			b.WriteByte('\n')
+			column = 0
+		case i > 0:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += width
+	}
+	return b.String()
+}
