@@ -23,6 +23,7 @@ type cli struct {
 	Serve  serveCommand  `cmd:"" default:"withargs" help:"Do tasks until told to stop."`
 	Health healthCommand `cmd:"" help:"Ask a running worker whether it is ready; the exit code is the answer."`
 	DLQ    dlqCommand    `cmd:"" name:"dlq" help:"List, show, replay and purge dead letters."`
+	Lab    labCommand    `cmd:"" help:"Run the published experiments on how to run work, each beside what was published and predicted."`
 }
 
 // brokerFlags are for every command that connects to a broker.

@@ -8,11 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	process "github.com/twinlane/twinlane/internal/service"
 )
 
 // Report is the results of rows that ran on one machine with one version of everything.
@@ -31,22 +32,9 @@ type Environment struct {
 
 // CurrentEnvironment is that of this process.
 func CurrentEnvironment() Environment {
-	e := Environment{
-		Twinlane: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(),
+	return Environment{
+		Twinlane: process.Commit(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Cores: runtime.NumCPU(),
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return e
-	}
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			e.Twinlane = s.Value[:min(len(s.Value), 12)]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			e.Twinlane += " with changes"
-		}
-	}
-	return e
 }
 
 // ReadReport reads a report. Where there is none, it is empty.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -88,6 +89,12 @@ func Number(v float64) Value { return Value{Low: v, High: v, known: true} }
 
 // Range is a value from low to high.
 func Range(low, high float64) Value { return Value{Low: low, High: high, known: true} }
+
+// AtMost is a value that is high or less.
+func AtMost(high float64) Value { return Range(math.Inf(-1), high) }
+
+// AtLeast is a value that is low or more.
+func AtLeast(low float64) Value { return Range(low, math.Inf(1)) }
 
 // Words is a value without a number, such as "as slow as sync".
 func Words(text string) Value { return Value{Words: text} }

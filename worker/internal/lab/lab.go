@@ -26,6 +26,15 @@ func Experiments() []Experiment {
 	return []Experiment{}
 }
 
+// Names lists the names of the experiments.
+func Names() []string {
+	var names []string
+	for _, e := range Experiments() {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
 // Experiment is one question and how to find its answer.
 type Experiment struct {
 	// Name is what it is called on the command line.

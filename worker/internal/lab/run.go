@@ -46,7 +46,7 @@ func Run(ctx context.Context, e Experiment, o Options) (result Result, err error
 		o.Watcher = nobody{}
 	}
 	env := Env{Size: o.Size, Logger: o.Logger.With("component", "lab", "experiment", e.Name)}
-	result = newResult(e, o.Size, time.Now())
+	result = Result{Experiment: e, Size: o.Size, Started: time.Now()}
 	if e.Broker {
 		if env.Broker, err = openBroker(ctx, o.AMQPURL, e.Name); err != nil {
 			return result, err

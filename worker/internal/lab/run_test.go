@@ -52,7 +52,6 @@ func TestText(t *testing.T) {
 	require.NoError(t, err)
 	var b bytes.Buffer
 	require.NoError(t, WriteHeading(&b, result.Experiment))
-	b.WriteByte('\n')
 	require.NoError(t, WriteText(&b, result))
 	require.Equal(t, `example (X1)
 How many eggs does a hen lay a minute?
@@ -75,6 +74,7 @@ predicted:
 A hen is not a goroutine.
 
 => A hundred hens lay more.
+
 `, b.String())
 }
 

@@ -11,9 +11,18 @@ import (
 // textWidth is how wide paragraphs are on a terminal.
 const textWidth = 110
 
+// WriteList prints the experiments and what they ask.
+func WriteList(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, e := range Experiments() {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", e.Name, e.Part, e.Question)
+	}
+	return table.Flush()
+}
+
 // WriteHeading prints what an experiment asks and how, before it runs.
 func WriteHeading(w io.Writer, e Experiment) error {
-	_, err := fmt.Fprintf(w, "%s (%s)\n%s\n\n%s\n", e.Name, e.Part, wrap(e.Question), wrap(e.Method))
+	_, err := fmt.Fprintf(w, "%s (%s)\n%s\n\n%s\n\n", e.Name, e.Part, wrap(e.Question), wrap(e.Method))
 	return err
 }
 
@@ -21,7 +30,10 @@ func WriteHeading(w io.Writer, e Experiment) error {
 // predicted and measured, the formulas behind it, and one sentence on it.
 func WriteText(w io.Writer, r Result) error {
 	theories := theories(r.Rows)
-	blocks := []string{r.mainTable(theories), r.asideTable()}
+	blocks := []string{columns([]string{"case", "", "published", "predicted", "measured"}, cells(r.mainLines(theories)))}
+	if aside := r.aside(); len(aside.Columns) > 0 {
+		blocks = append(blocks, columns(append([]string{"measured besides"}, aside.Columns...), aside.Lines))
+	}
 	if len(theories) > 0 {
 		var b strings.Builder
 		b.WriteString("predicted:\n")
@@ -36,17 +48,25 @@ func WriteText(w io.Writer, r Result) error {
 	for _, note := range r.Experiment.Notes {
 		blocks = append(blocks, wrap(note)+"\n")
 	}
-	blocks = append(blocks, wrap("=> "+r.Finding)+"\n")
-	blocks = slices.DeleteFunc(blocks, func(b string) bool { return b == "" })
+	blocks = append(blocks, wrap("=> "+r.Finding)+"\n\n")
 	_, err := io.WriteString(w, strings.Join(blocks, "\n"))
 	return err
 }
 
-// mainTable has a line for each quantity of each case.
-func (r Result) mainTable(theories []string) string {
+// columns lays lines out below a heading.
+func columns(heading []string, lines [][]string) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	_, _ = fmt.Fprintln(w, "case\t\tpublished\tpredicted\tmeasured")
+	for _, line := range append([][]string{heading}, lines...) {
+		_, _ = fmt.Fprintln(w, strings.Join(line, "\t"))
+	}
+	_ = w.Flush() // a strings.Builder takes everything
+	return b.String()
+}
+
+// mainLines has a line for each quantity of each case.
+func (r Result) mainLines(theories []string) []mainLine {
+	var lines []mainLine
 	for _, row := range r.Rows {
 		name := row.Case
 		for _, f := range row.Figures {
@@ -54,43 +74,44 @@ func (r Result) mainTable(theories []string) string {
 			if q.Aside {
 				continue
 			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, q.Name, q.Unit.Format(f.Published), q.predicted(f, theories), q.measured(f))
+			lines = append(lines, mainLine{
+				First: name != "", Case: name, Quantity: q.Name, Published: q.Unit.Format(f.Published),
+				Predicted: q.predicted(f, theories), Measured: q.measured(f),
+			})
 			name = ""
 		}
 	}
-	_ = w.Flush()
-	return b.String()
+	return lines
 }
 
-// asideTable has a line for each case, and a column for each quantity that was
-// only measured.
-func (r Result) asideTable() string {
-	var aside []Quantity
+func cells(lines []mainLine) [][]string {
+	all := make([][]string, len(lines))
+	for i, l := range lines {
+		all[i] = []string{l.Case, l.Quantity, l.Published, l.Predicted, l.Measured}
+	}
+	return all
+}
+
+// aside has a line for each case with a column for each quantity that was only
+// measured.
+func (r Result) aside() asideView {
+	var v asideView
+	var keys []Quantity
 	for _, q := range r.Experiment.Quantities {
 		if q.Aside {
-			aside = append(aside, q)
+			keys = append(keys, q)
+			v.Columns = append(v.Columns, q.Name)
 		}
 	}
-	if len(aside) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	_, _ = fmt.Fprint(w, "measured besides")
-	for _, q := range aside {
-		_, _ = fmt.Fprint(w, "\t", q.Name)
-	}
-	_, _ = fmt.Fprintln(w)
 	for _, row := range r.Rows {
-		_, _ = fmt.Fprint(w, row.Case)
-		for _, q := range aside {
+		line := []string{row.Case}
+		for _, q := range keys {
 			f, _ := Table{row}.figure(row.Case, q.Key)
-			_, _ = fmt.Fprint(w, "\t", q.measured(f))
+			line = append(line, q.measured(f))
 		}
-		_, _ = fmt.Fprintln(w)
+		v.Lines = append(v.Lines, line)
 	}
-	_ = w.Flush()
-	return b.String()
+	return v
 }
 
 func (r Result) quantity(key string) Quantity {

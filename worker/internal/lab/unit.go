@@ -32,6 +32,8 @@ func (u Unit) Format(v Value) string {
 		return u.format(v.Low)
 	case math.IsInf(v.High, 1):
 		return "at least " + u.format(v.Low)
+	case math.IsInf(v.Low, -1):
+		return "at most " + u.format(v.High)
 	default:
 		low, high := u.format(v.Low), u.format(v.High)
 		if at := strings.LastIndexAny(low, " /"); at > 0 && strings.HasSuffix(high, low[at:]) {
