@@ -22,8 +22,7 @@ type Broker struct {
 	Version string
 
 	conn   *rabbitmq.Connection
-	stop   context.CancelFunc
-	ended  chan error
+	stop   func() error
 	prefix string
 
 	mu     sync.Mutex
@@ -31,10 +30,11 @@ type Broker struct {
 }
 
 const (
-	// connectTimeout is how long the first connection may take.
+	// connectTimeout is how long a connection may take.
 	connectTimeout = 10 * time.Second
-	// cleanupTimeout bounds the deletion of the queues, also after an interrupt.
-	cleanupTimeout = 5 * time.Second
+	// rpcTimeout bounds everything that the broker is asked for, the deletion of
+	// the queues after an interrupt included.
+	rpcTimeout = 5 * time.Second
 	// expiry is when the broker deletes a queue that nobody uses any more, because
 	// the process that declared it was killed.
 	expiry = 10 * time.Minute
@@ -46,31 +46,82 @@ func openBroker(ctx context.Context, urls, experiment string) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{
-		URLs:   list,
-		prefix: fmt.Sprintf("lab.%s.%s.", experiment, strings.ToLower(rand.Text()[:8])),
-		ended:  make(chan error, 1),
-	}
-	b.conn, err = rabbitmq.NewConnection(rabbitmq.ConnectionConfig{URLs: list, Name: "lab"}, rabbitmq.Topology{}, prometheus.NewRegistry(), nil)
-	if err != nil {
+	b := &Broker{URLs: list, prefix: fmt.Sprintf("lab.%s.%s.", experiment, strings.ToLower(rand.Text()[:8]))}
+	if b.conn, b.stop, err = b.Connect(ctx, "lab"); err != nil {
 		return nil, err
-	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	b.stop = stop
-	go func() { b.ended <- b.conn.Run(run) }()
-	err = b.withChannel(ctx, connectTimeout, func(*amqp.Channel) error { return nil })
-	if err != nil {
-		stop()
-		return nil, errors.Join(fmt.Errorf("no broker reached within %s: %w", connectTimeout, err), <-b.ended)
 	}
 	b.Version = b.conn.BrokerVersion()
 	return b, nil
 }
 
+// config is that of a connection called name.
+func (b *Broker) config(name string) rabbitmq.ConnectionConfig {
+	return rabbitmq.ConnectionConfig{URLs: b.URLs, Name: name}
+}
+
+// Connect returns a connection that is up. Stop closes it.
+func (b *Broker) Connect(ctx context.Context, name string) (conn *rabbitmq.Connection, stop func() error, err error) {
+	conn, err = rabbitmq.NewConnection(b.config(name), rabbitmq.Topology{}, prometheus.NewRegistry(), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop, err = b.start(ctx, conn.Run, conn.Ready)
+	return conn, stop, err
+}
+
+// Publisher returns a publisher that is ready. Stop ends it, once its publishes
+// in flight have their confirms.
+func (b *Broker) Publisher(ctx context.Context, name string, cfg rabbitmq.PublisherConfig, reg prometheus.Registerer) (p *rabbitmq.Publisher, stop func() error, err error) {
+	p, err = rabbitmq.NewPublisher(cfg, b.config(name), rabbitmq.Topology{}, reg, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop, err = b.start(ctx, p.Run, p.Ready)
+	return p, stop, err
+}
+
+// start runs something until stop is called, and returns when it is ready.
+func (b *Broker) start(ctx context.Context, run func(context.Context) error, ready func() error) (stop func() error, err error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- run(own) }()
+	stop = func() error {
+		cancel()
+		return <-ended
+	}
+	if err := awaitReady(ctx, ready); err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return stop, nil
+}
+
+func awaitReady(ctx context.Context, ready func() error) error {
+	late := time.NewTimer(connectTimeout)
+	defer late.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-late.C:
+			return fmt.Errorf("no RabbitMQ reached within %s, which `make lab` would have started: %w", connectTimeout, err)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // Queue declares an empty quorum queue and returns its name, which ends in name.
 func (b *Broker) Queue(ctx context.Context, name string) (string, error) {
 	full := b.prefix + name
-	err := b.withChannel(ctx, cleanupTimeout, func(ch *amqp.Channel) error {
+	b.mu.Lock()
+	b.queues = append(b.queues, full)
+	b.mu.Unlock()
+	err := b.withChannel(ctx, func(ch *amqp.Channel) error {
 		_, err := ch.QueueDeclare(full, true, false, false, false, amqp.Table{
 			amqp.QueueTypeArg: amqp.QueueTypeQuorum,
 			amqp.QueueTTLArg:  expiry.Milliseconds(),
@@ -80,15 +131,12 @@ func (b *Broker) Queue(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("declare %s: %w", full, err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.queues = append(b.queues, full)
 	return full, nil
 }
 
 // Ready counts the messages of a queue that wait for a consumer.
 func (b *Broker) Ready(ctx context.Context, queue string) (count int, err error) {
-	err = b.withChannel(ctx, cleanupTimeout, func(ch *amqp.Channel) error {
+	err = b.withChannel(ctx, func(ch *amqp.Channel) error {
 		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
 		count = q.Messages
 		return err
@@ -96,48 +144,38 @@ func (b *Broker) Ready(ctx context.Context, queue string) (count int, err error)
 	return count, err
 }
 
-// Delete deletes a queue before the experiment ends, so that what it holds does
-// not weigh on the next case.
-func (b *Broker) Delete(ctx context.Context, queue string) error {
-	return b.withChannel(ctx, cleanupTimeout, func(ch *amqp.Channel) error {
-		_, err := ch.QueueDelete(queue, false, false, false)
-		return err
-	})
+// Delete deletes queues before the experiment ends, so that what they hold does
+// not weigh on the next case. It does so also where ctx has ended.
+func (b *Broker) Delete(ctx context.Context, queues ...string) error {
+	ctx = context.WithoutCancel(ctx)
+	var errs []error
+	for _, queue := range queues {
+		err := b.withChannel(ctx, func(ch *amqp.Channel) error {
+			_, err := ch.QueueDelete(queue, false, false, false)
+			return err
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("delete %s: %w", queue, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
-// Connection is the configuration of a connection of a case's own.
-func (b *Broker) Connection(name string) rabbitmq.ConnectionConfig {
-	return rabbitmq.ConnectionConfig{URLs: b.URLs, Name: name}
-}
-
-func (b *Broker) withChannel(ctx context.Context, timeout time.Duration, do func(*amqp.Channel) error) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+func (b *Broker) withChannel(ctx context.Context, do func(*amqp.Channel) error) error {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
 	ch, err := b.conn.Channel(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(ch), closed(ch.Close()))
-}
-
-// closed forgives a channel that the broker has closed already, over the error
-// that is reported anyway.
-func closed(err error) error {
-	if errors.Is(err, amqp.ErrClosed) {
-		return nil
+	err = do(ch)
+	if closed := ch.Close(); err == nil {
+		err = closed
 	}
 	return err
 }
 
-// close deletes the queues and disconnects. It does so also where ctx has ended.
+// close deletes all queues and disconnects. It does so also where ctx has ended.
 func (b *Broker) close(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx)
-	var errs []error
-	for _, queue := range b.queues {
-		if err := b.Delete(ctx, queue); err != nil {
-			errs = append(errs, fmt.Errorf("delete %s: %w", queue, err))
-		}
-	}
-	b.stop()
-	return errors.Join(append(errs, <-b.ended)...)
+	return errors.Join(b.Delete(ctx, b.queues...), b.stop())
 }

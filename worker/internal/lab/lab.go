@@ -23,7 +23,9 @@ import (
 
 // Experiments lists every experiment, in the order in which to read them.
 func Experiments() []Experiment {
-	return []Experiment{}
+	return []Experiment{
+		consume(),
+	}
 }
 
 // Names lists the names of the experiments.
@@ -78,11 +80,18 @@ type Env struct {
 	Size   Size
 	Logger *slog.Logger
 	// Metrics are those of the case, served while it runs: their names get the
-	// prefix lab_, and the labels experiment and case.
+	// prefix lab_, and the labels experiment and case. One executor can register
+	// here; a case that has several uses MetricsOf.
 	Metrics prometheus.Registerer
 	// Broker is nil unless the experiment needs one.
 	Broker *Broker
+
+	metrics *caseMetrics
 }
+
+// MetricsOf is Metrics for a part of the case, with its name added to that of
+// the case in the label.
+func (e *Env) MetricsOf(part string) prometheus.Registerer { return e.metrics.of(part) }
 
 // Size is how much an experiment does.
 type Size int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -78,10 +79,10 @@ func measure(ctx context.Context, e Experiment, c Case, env Env, reg prometheus.
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	own := &caseMetrics{Registerer: prometheus.WrapRegistererWithPrefix("lab_",
-		prometheus.WrapRegistererWith(prometheus.Labels{"experiment": e.Name, "case": c.Name}, reg))}
-	defer own.unregisterAll()
-	env.Metrics = own
+	env.metrics = &caseMetrics{Registerer: reg, experiment: e.Name, name: c.Name}
+	defer env.metrics.unregisterAll()
+	env.Metrics = env.metrics.of("")
+	debug.FreeOSMemory() // what earlier cases have left is not this one's
 	env.Logger = env.Logger.With("case", c.Name)
 	figures, err := c.Measure(ctx, &env)
 	if err == nil {
@@ -115,11 +116,22 @@ func (nobody) Case(int) {}
 // End implements Watcher.
 func (nobody) End() {}
 
-// caseMetrics remembers what a case registers. A case registers on one
-// goroutine at a time.
+// caseMetrics registers the metrics of a case and remembers them, to take them
+// back when it ends. A case registers on one goroutine at a time.
 type caseMetrics struct {
 	prometheus.Registerer
-	registered []prometheus.Collector
+	experiment, name string
+	registered       []prometheus.Collector
+}
+
+// of returns the registerer of a part of the case, or of the case itself.
+func (m *caseMetrics) of(part string) prometheus.Registerer {
+	name := m.name
+	if part != "" {
+		name += ", " + part
+	}
+	labels := prometheus.Labels{"experiment": m.experiment, "case": name}
+	return prometheus.WrapRegistererWithPrefix("lab_", prometheus.WrapRegistererWith(labels, m))
 }
 
 // Register implements prometheus.Registerer.
