@@ -1,4 +1,4 @@
-package rabbittest
+package tcpproxy
 
 import (
 	"net"
