@@ -61,7 +61,11 @@ func (b *Broker) config(name string) rabbitmq.ConnectionConfig {
 
 // Connect returns a connection that is up. Stop closes it.
 func (b *Broker) Connect(ctx context.Context, name string) (conn *rabbitmq.Connection, stop func() error, err error) {
-	conn, err = rabbitmq.NewConnection(b.config(name), rabbitmq.Topology{}, prometheus.NewRegistry(), nil)
+	return b.connect(ctx, b.config(name))
+}
+
+func (b *Broker) connect(ctx context.Context, cfg rabbitmq.ConnectionConfig) (conn *rabbitmq.Connection, stop func() error, err error) {
+	conn, err = rabbitmq.NewConnection(cfg, rabbitmq.Topology{}, nil, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,7 +76,13 @@ func (b *Broker) Connect(ctx context.Context, name string) (conn *rabbitmq.Conne
 // Publisher returns a publisher that is ready. Stop ends it, once its publishes
 // in flight have their confirms.
 func (b *Broker) Publisher(ctx context.Context, name string, cfg rabbitmq.PublisherConfig, reg prometheus.Registerer) (p *rabbitmq.Publisher, stop func() error, err error) {
-	p, err = rabbitmq.NewPublisher(cfg, b.config(name), rabbitmq.Topology{}, reg, nil)
+	return b.publisher(ctx, b.config(name), cfg, reg)
+}
+
+func (b *Broker) publisher(
+	ctx context.Context, conn rabbitmq.ConnectionConfig, cfg rabbitmq.PublisherConfig, reg prometheus.Registerer,
+) (p *rabbitmq.Publisher, stop func() error, err error) {
+	p, err = rabbitmq.NewPublisher(cfg, conn, rabbitmq.Topology{}, reg, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,6 +152,54 @@ func (b *Broker) Ready(ctx context.Context, queue string) (count int, err error)
 		return err
 	})
 	return count, err
+}
+
+// drain takes everything out of a queue that nobody publishes to any more, and
+// counts it by id.
+func (b *Broker) drain(ctx context.Context, queue string) (map[string]int, error) {
+	const last = "last"
+	// The queue takes messages in the order in which it was given them.
+	p, stop, err := b.Publisher(ctx, "lab-drain", rabbitmq.PublisherConfig{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(p.Publish(ctx, labMessage(queue, last)), stop())
+	if err != nil {
+		return nil, err
+	}
+	counts := make(map[string]int)
+	err = b.withChannel(ctx, func(ch *amqp.Channel) error {
+		deliveries, err := ch.Consume(queue, "lab-drain", true, false, false, false, nil)
+		if err != nil {
+			return err
+		}
+		for {
+			select {
+			case d, ok := <-deliveries:
+				if !ok {
+					return errors.New("the broker has ended the consumer")
+				}
+				if d.MessageId == last {
+					return nil
+				}
+				counts[d.MessageId]++
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("drain %s: %w", queue, err)
+	}
+	return counts, nil
+}
+
+// labMessage is a small message for a queue.
+func labMessage(queue, id string) rabbitmq.Message {
+	return rabbitmq.Message{
+		RoutingKey: queue, ID: id, Type: "lab", ContentType: "application/json", Timestamp: time.Now(),
+		Body: []byte(`{"row":"` + strings.Repeat("x", 200) + `"}`),
+	}
 }
 
 // Delete deletes queues before the experiment ends, so that what they hold does

@@ -19,7 +19,7 @@ func consume() Experiment {
 		Method: "One consumer takes messages from a RabbitMQ queue, stores each, and acks it when it is stored. To store is a publish to a second, durable queue, " +
 			"done when the broker has confirmed it: the message is on disk then, as a row in a database would be. " +
 			"The consumer either waits for that, one message at a time, or goes on and has up to " + strconv.Itoa(consumeInFlight) + " writes in flight. " +
-			"Messages arrive at 2,500/s, or lie there already, as a backlog. The slow store takes " + consumeDelay.String() + " more for each write, as one across a network does.",
+			"Messages arrive at 2,500/s, or lie there already, as a backlog. The slow store takes " + Seconds.format(consumeDelay.Seconds()) + " more for each write, as one across a network does.",
 		Notes: []string{
 			"Published for waiting are both 1,700/s and 80 % of 2,500/s, which do not agree; the ratio of 1.47 is that of 2,500 to 1,700.",
 			"The published consumer gave up a thread to wait; here a goroutine waits, which costs no thread. What is lost is the same: one write at a time.",
@@ -43,7 +43,7 @@ const (
 	consumeRate     = 2500 // arrivals a second, as published
 	consumeInFlight = 256  // writes at once, of the consumer that does not wait
 	consumeDelay    = 5 * time.Millisecond
-	// consumeWarmUp passes before anything is counted.
+	// consumeWarmUp is how long messages arrive before anything is counted.
 	consumeWarmUp = 300 * time.Millisecond
 )
 
@@ -71,11 +71,11 @@ func consumeLoads() []consumeLoad {
 	}
 }
 
-func (l consumeLoad) waitingName() string  { return "waits for each write, " + l.name }
-func (l consumeLoad) inFlightName() string { return "writes in flight, " + l.name }
+func (l consumeLoad) waitingName() string  { return "one at a time, " + l.name }
+func (l consumeLoad) inFlightName() string { return "many in flight, " + l.name }
 
 func consumeCases(size Size) []Case {
-	window := Pick(size, 8*time.Second, 1500*time.Millisecond, 300*time.Millisecond)
+	window := Pick(size, 8*time.Second, 1500*time.Millisecond, 500*time.Millisecond)
 	backlog := Pick(size, 20_000, 6_000, 1_000) * int(window/time.Second+1) / 2
 	var cases []Case
 	for _, load := range consumeLoads() {
@@ -138,8 +138,8 @@ func consumeFinding(t Table) string {
 	if share > .97 {
 		waits = "Here a write is so fast that even the consumer that waits keeps up with 2,500/s, against what was published"
 	}
-	return fmt.Sprintf("%s; with up to %d writes in flight it stores %s of them, and %s as many from a backlog (%s). "+
-		"The slower the store, the more waiting costs: with %s more for each write, it is %s.",
+	return fmt.Sprintf("%s; with up to %d writes in flight it stores %s of them, and %s as many as when it waits from a backlog (%s). "+
+		"The slower the store, the more waiting costs: with %s more for each write, not to wait makes %s of the rate.",
 		waits, consumeInFlight, Share.format(t.Measured(arrive.inFlightName(), "stored_share_of_arrivals")),
-		ratio(backlog), PerSecond.format(rate(backlog.inFlightName())), consumeDelay, ratio(slow))
+		ratio(backlog), PerSecond.format(rate(backlog.inFlightName())), Seconds.format(consumeDelay.Seconds()), ratio(slow))
 }

@@ -24,6 +24,7 @@ import (
 // Experiments lists every experiment, in the order in which to read them.
 func Experiments() []Experiment {
 	return []Experiment{
+		publishers(),
 		consume(),
 	}
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,18 +10,38 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// screen remembers the last line that was drawn on it.
+type screen struct {
+	mu   sync.Mutex
+	line string
+}
+
+// Write implements io.Writer.
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if text := strings.Trim(string(p), "\r"); strings.TrimSpace(text) != "" {
+		s.line = text
+	}
+	return len(p), nil
+}
+
+func (s *screen) last() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.line
+}
+
 func TestTheBarFollowsTheClockWithinACase(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out strings.Builder
+		var out screen
 		bar := NewBar(&out)
 		cases := example().Cases(Tiny) // two of a minute
 		at := func(passed time.Duration) string {
-			out.Reset()
 			time.Sleep(passed) //nolint:forbidigo // The clock of the bubble.
 			synctest.Wait()
-			lines := strings.Split(out.String(), "\r")
-			return lines[len(lines)-1]
+			return out.last()
 		}
 		bar.Begin(example(), cases)
 		bar.Case(0)

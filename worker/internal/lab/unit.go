@@ -56,7 +56,7 @@ func (u Unit) format(v float64) string {
 	case Share:
 		return decimal(100*v) + " %"
 	case Times:
-		return strconv.FormatFloat(v, 'f', 2, 64) + " ×"
+		return decimal(v) + " ×"
 	default:
 		return decimal(v)
 	}

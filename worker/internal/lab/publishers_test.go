@@ -1,0 +1,52 @@
+package lab
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
+)
+
+// runTiny runs an experiment on its real machinery, as small as it goes.
+func runTiny(t *testing.T, e Experiment) Result {
+	t.Helper()
+	o := Options{Size: Tiny}
+	if e.Broker {
+		o.AMQPURL = rabbittest.URL(t)
+	}
+	result, err := Run(t.Context(), e, o)
+	require.NoError(t, err)
+	require.NotEmpty(t, result.Finding)
+	for i, c := range e.Cases(Tiny) {
+		require.Equal(t, c.Name, result.Rows[i].Case)
+	}
+	return result
+}
+
+func TestPublishers(t *testing.T) {
+	t.Parallel()
+	table := runTiny(t, publishers()).Rows
+	measured := func(name, key string) float64 { return table.Measured(name, key) }
+
+	for _, w := range ways() {
+		for _, callers := range publisherCallers(Tiny) {
+			name := w.caseName(callers)
+			require.Zero(t, measured(name, "failed_share"), name)
+			rate, mean := measured(name, "confirmed_messages_per_second"), measured(name, "accept_time_mean_seconds")
+			// Little's law holds on a busy machine too, but for the ends of the window.
+			require.InEpsilon(t, float64(callers), rate*mean, .35, name)
+			require.LessOrEqual(t, measured(name, "accept_time_p50_seconds"), measured(name, "accept_time_p99_seconds"))
+		}
+	}
+	busy := publisherCallers(Tiny)[1]
+	require.Greater(t, measured(ways()[3].caseName(busy), "confirmed_messages_per_second"),
+		2*measured(ways()[1].caseName(busy), "confirmed_messages_per_second"), "a connection for each request costs")
+
+	require.Positive(t, measured(naiveName(naiveRate), "failed_share"), "or it was used with care")
+	lost, _ := table.figure(unconfirmedName, "lost_messages")
+	require.Positive(t, lost.Measured.Low)
+	require.Positive(t, lost.Predicted.Low)
+	require.Zero(t, measured(confirmedName, "lost_messages"))
+	require.Positive(t, measured(confirmedName, "accepted_messages"))
+}
