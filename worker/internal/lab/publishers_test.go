@@ -2,6 +2,7 @@ package lab
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,10 +44,26 @@ func TestPublishers(t *testing.T) {
 	require.Greater(t, measured(ways()[3].caseName(busy), "confirmed_messages_per_second"),
 		2*measured(ways()[1].caseName(busy), "confirmed_messages_per_second"), "a connection for each request costs")
 
-	require.Positive(t, measured(naiveName(naiveRate), "failed_share"), "or it was used with care")
 	lost, _ := table.figure(unconfirmedName, "lost_messages")
 	require.Positive(t, lost.Measured.Low)
 	require.Positive(t, lost.Predicted.Low)
 	require.Zero(t, measured(confirmedName, "lost_messages"))
 	require.Positive(t, measured(confirmedName, "accepted_messages"))
+}
+
+// TestAChannelSharedWithoutCareBreaks tries until it does: that two calls meet
+// takes a chance.
+func TestAChannelSharedWithoutCareBreaks(t *testing.T) {
+	t.Parallel()
+	b, err := openBroker(t.Context(), rabbittest.URL(t), "naive")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.close(t.Context())) }()
+	for late := time.Now().Add(2 * time.Minute); ; {
+		load, err := naive(t.Context(), &Env{Size: Tiny, Broker: b}, naiveRate, 300*time.Millisecond)
+		require.NoError(t, err)
+		if load.failed > 0 {
+			return
+		}
+		require.True(t, time.Now().Before(late), "it was used with care")
+	}
 }

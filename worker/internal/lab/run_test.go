@@ -89,3 +89,80 @@ func TestACaseThatFailsEndsTheRun(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	require.EqualError(t, err, "example: fox: broken")
 }
+
+func TestMetricsAreThereWhileACaseRuns(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	names := func() []string {
+		families, err := reg.Gather()
+		require.NoError(t, err)
+		var all []string
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				all = append(all, f.GetName()+" "+m.String())
+			}
+		}
+		return all
+	}
+	e := example()
+	e.Cases = func(Size) []Case {
+		return []Case{{Name: "fox", Measure: func(_ context.Context, e *Env) ([]Figure, error) {
+			for _, part := range []string{"", "red"} {
+				promauto.With(e.MetricsOf(part)).NewCounter(prometheus.CounterOpts{Name: "executor_eggs_total", Help: "Eggs."})
+			}
+			all := names()
+			require.Len(t, all, 2)
+			require.Contains(t, all[0], "lab_executor_eggs_total")
+			require.Regexp(t, `experiment.*example`, all[0])
+			require.Regexp(t, `case.*fox`, all[0])
+			require.Regexp(t, `case.*fox, red`, all[1])
+			return nil, nil
+		}}}
+	}
+	for range 2 { // the same names again
+		_, err := Run(t.Context(), e, Options{Registry: reg})
+		require.NoError(t, err)
+		require.Empty(t, names())
+	}
+}
+
+func TestFiguresAreOfTheQuantitiesInTheirOrder(t *testing.T) {
+	t.Parallel()
+	for name, figures := range map[string][]Figure{
+		"unknown": {Measured("laid_eggs", 1)},
+		"order":   {Measured("eaten_grains", 1), Measured("laid_eggs_per_minute", 1)},
+		"twice":   {Measured("eaten_grains", 1), Measured("eaten_grains", 1)},
+	} {
+		require.Error(t, check(example(), figures), name)
+	}
+}
+
+// TestEveryExperimentIsWhole holds what a reader of any of them relies on.
+func TestEveryExperimentIsWhole(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	total := map[Size]time.Duration{}
+	for _, e := range Experiments() {
+		require.False(t, seen[e.Name], e.Name)
+		seen[e.Name] = true
+		require.Regexp(t, `^[a-z]+$`, e.Name)
+		require.Regexp(t, `^[A-D]\d?$`, e.Part, e.Name)
+		require.Regexp(t, `^[A-Z][^.?]*\?$`, e.Question, e.Name)
+		require.Regexp(t, `\.$`, e.Method, e.Name)
+		for _, q := range e.Quantities {
+			require.Regexp(t, `^[a-z0-9_]+$`, q.Key, e.Name)
+			if q.Unit == Seconds {
+				require.Regexp(t, `_seconds$`, q.Key, "%s: the name ends in the unit", e.Name)
+			}
+			require.NotEmpty(t, q.Name)
+		}
+		for _, size := range []Size{Full, Quick} {
+			for _, c := range e.Cases(size) {
+				require.Positive(t, c.Takes, c.Name)
+				total[size] += c.Takes
+			}
+		}
+	}
+	require.LessOrEqual(t, total[Quick], 150*time.Second)
+	require.LessOrEqual(t, total[Full], 11*time.Minute)
+}
