@@ -50,6 +50,11 @@ sweep: ## Load both lanes at rising rates and report: QUICK=1, or RPS=, DURATION
 compare: ## Compare two sweeps, the baseline A= and B=, by run id or file; fails where B is worse: TOLERANCE=10 per cent
 	@k6/compare
 
+.PHONY: lab
+lab: ## Run the published experiments, beside what was published and predicted: EXPERIMENT=NAME, QUICK=1, DOCS=1, ARGS=
+	@$(MAKE) --silent build
+	@deploy/lab
+
 .PHONY: bench
 bench: deps ## Compare publisher strategies with a raw client, execution models with libraries, one worker under load (ROUNDS=)
 	go test -run='^$$' -bench=. -benchtime=$(or $(ROUNDS),10)x ./worker/internal/executor/

@@ -82,6 +82,16 @@ stack_running() {
   return 1
 }
 
+# docker_answers: are Docker and its compose plugin there?
+docker_answers() {
+  type -P docker >/dev/null && timeout 10 docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1
+}
+
+# containers_running: does the stack of docker-compose.yml run?
+containers_running() {
+  docker_answers && [[ -n $(docker compose --project-directory "$root" ps --quiet gateway 2>/dev/null) ]]
+}
+
 # without_effect SERVICE prints the settings of a service that are set here, but not so where it was started. Its own
 # environment comes on standard input, a variable a line.
 without_effect() {

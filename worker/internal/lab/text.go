@@ -11,11 +11,16 @@ import (
 // textWidth is how wide paragraphs are on a terminal.
 const textWidth = 110
 
-// WriteList prints the experiments and what they ask.
+// WriteList prints the experiments, where they were published, whether they
+// need a broker, and what they ask. deploy/lab reads it.
 func WriteList(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, e := range Experiments() {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", e.Name, e.Part, e.Question)
+		needs := "–"
+		if e.Broker {
+			needs = "RabbitMQ"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", e.Name, e.Part, needs, e.Question)
 	}
 	return table.Flush()
 }
