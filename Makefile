@@ -85,7 +85,7 @@ deps: ## Install what the local stack and the tests need: RabbitMQ, a C compiler
 
 .PHONY: build
 build: ## Build the static binaries into .run/bin
-	CGO_ENABLED=0 go build -trimpath -o $(run)/bin/ ./gateway ./worker ./internal/rabbitmq/rabbittest/rabbitnode
+	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -o $(run)/bin/ ./gateway ./worker ./internal/rabbitmq/rabbittest/rabbitnode
 
 .PHONY: test
 test: test-go test-k6 ## Run all tests, against real processes

@@ -138,8 +138,8 @@ func consumeFinding(t Table) string {
 	if share > .97 {
 		waits = "Here a write is so fast that even the consumer that waits keeps up with 2,500/s, against what was published"
 	}
-	return fmt.Sprintf("%s; with up to %d writes in flight it stores %s of them, and %s as many as when it waits from a backlog (%s). "+
-		"The slower the store, the more waiting costs: with %s more for each write, not to wait makes %s of the rate.",
+	return fmt.Sprintf("%s; with up to %d writes in flight it stores %s of them, and from a backlog %s as many as when it waits (%s). "+
+		"The slower the store, the more waiting costs: with %s more for each write, the one that does not wait stores %s as many of what arrives.",
 		waits, consumeInFlight, Share.format(t.Measured(arrive.inFlightName(), "stored_share_of_arrivals")),
 		ratio(backlog), PerSecond.format(rate(backlog.inFlightName())), Seconds.format(consumeDelay.Seconds()), ratio(slow))
 }

@@ -45,9 +45,6 @@ func (r Report) WriteHTML(w io.Writer) error {
 		return fmt.Errorf("write HTML: %w", err)
 	}
 	view := pageView{Title: "What it costs to block, and how to run work that does", Environment: r.Environment}
-	if len(r.Results) == 1 {
-		view.Title = r.Results[0].Experiment.Question
-	}
 	for _, result := range r.Results {
 		view.Results = append(view.Results, result.view())
 	}
