@@ -134,6 +134,15 @@ func TestAnInterruptEndsEveryExperiment(t *testing.T) {
 			t.Parallel()
 			p := startProcess(t, "lab", name, "--amqp-url", v.URL(), "--metrics", "127.0.0.1:0")
 			require.Eventually(t, func() bool { return strings.Contains(p.log.String(), "case 1 of ") }, brokertest.Patience, brokertest.Interval, "%s", p.log)
+			if name == "consume" {
+				_, rest, _ := strings.Cut(p.log.String(), "metrics at ")
+				url, _, _ := strings.Cut(rest, "\n")
+				require.Eventually(t, func() bool { // once the case has its executor
+					_, body := get(t, url)
+					return strings.Contains(body, `lab_executor_tasks{case="one at a time, 2,500/s arrive",experiment="consume"}`) &&
+						strings.Contains(body, "\ngo_threads ") && strings.Contains(body, "\ngo_goroutines ")
+				}, brokertest.Patience, brokertest.Interval)
+			}
 			require.Equal(t, exitFailed, p.end(t, syscall.SIGINT), "%s", p.log)
 			require.Contains(t, p.log.String(), "interrupted: "+name+" has no result, and nothing of it is left")
 			require.NotContains(t, p.out.String(), "=>")

@@ -132,14 +132,13 @@ func consumeFinding(t Table) string {
 	loads := consumeLoads()
 	rate := func(name string) float64 { return t.Measured(name, "stored_messages_per_second") }
 	ratio := func(l consumeLoad) string { return Times.format(t.Measured(l.inFlightName(), "ratio_to_waiting")) }
-	arrive, backlog, slow := loads[0], loads[1], loads[2]
+	arrive, backlog := loads[0], loads[1]
 	share := t.Measured(arrive.waitingName(), "stored_share_of_arrivals")
-	waits := fmt.Sprintf("A consumer that waits for each write stores %s of the 2,500/s that arrive, and what it leaves piles up", Share.format(share))
+	waits := fmt.Sprintf("A consumer that waits for each write stores %s of the 2,500/s that arrive and falls behind", Share.format(share))
 	if share > .97 {
-		waits = "Here a write is so fast that even the consumer that waits keeps up with 2,500/s, against what was published"
+		waits = "Here a write is so fast that even a consumer that waits for each keeps up with 2,500/s, against what was published"
 	}
-	return fmt.Sprintf("%s; with up to %d writes in flight it stores %s of them, and from a backlog %s as many as when it waits (%s). "+
-		"The slower the store, the more waiting costs: with %s more for each write, the one that does not wait stores %s as many of what arrives.",
+	return fmt.Sprintf("%s, one with up to %d writes in flight stores %s of them and, from a backlog, %s as many as when it waits (%s); with a store that takes %s longer for each write it is %s.",
 		waits, consumeInFlight, Share.format(t.Measured(arrive.inFlightName(), "stored_share_of_arrivals")),
-		ratio(backlog), PerSecond.format(rate(backlog.inFlightName())), Seconds.format(consumeDelay.Seconds()), ratio(slow))
+		ratio(backlog), PerSecond.format(rate(backlog.inFlightName())), Seconds.format(consumeDelay.Seconds()), ratio(loads[3]))
 }
