@@ -24,6 +24,7 @@ type cli struct {
 	Health healthCommand `cmd:"" help:"Ask a running worker whether it is ready; the exit code is the answer."`
 	DLQ    dlqCommand    `cmd:"" name:"dlq" help:"List, show, replay and purge dead letters."`
 	Lab    labCommand    `cmd:"" help:"Run the published experiments on how to run work, each beside what was published and predicted."`
+	Size   sizeCommand   `cmd:"" help:"Recommend how many tasks at once, workers and threads, and predict how long tasks wait."`
 }
 
 // brokerFlags are for every command that connects to a broker.

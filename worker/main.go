@@ -1,5 +1,6 @@
 // Worker does the tasks of Twinlane: those that come through the broker and
-// those that come over HTTP. It also has the tools for dead letters.
+// those that come over HTTP. It also has the tools for dead letters, the
+// experiments, and what recommends sizes.
 package main
 
 import (
@@ -40,12 +41,13 @@ func run(ctx context.Context, args []string, std streams) int {
 	parser, err := kong.New(
 		&c,
 		kong.Name("worker"),
-		kong.Description("Does the tasks of Twinlane, and handles dead letters. Every setting of serve is a flag and an environment variable: see worker serve --help."),
+		kong.Description("Does the tasks of Twinlane, handles dead letters, runs experiments and recommends sizes. Every setting of serve is a flag and an environment variable: see worker serve --help."),
 		kong.Writers(std.out, std.err),
 		kong.Exit(func(int) { helped = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 		bounds(),
+		sizeBounds(),
 	)
 	if err != nil {
 		return fail(std, exitFailed, err.Error())

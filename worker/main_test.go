@@ -36,7 +36,7 @@ func TestHelpIsTheReference(t *testing.T) {
 	require.Contains(t, strings.Join(strings.Fields(out), " "), "may take, 1ms to 9m0s. A task may have to wait for two others")
 	code, out, _ = runWith(t, "", "--help")
 	require.Zero(t, code)
-	for _, command := range []string{"serve", "health", "dlq ls", "dlq show", "dlq replay", "dlq purge", "lab run", "lab ls", "lab docs"} {
+	for _, command := range []string{"serve", "health", "dlq ls", "dlq show", "dlq replay", "dlq purge", "lab run", "lab ls", "lab docs", "size"} {
 		require.Contains(t, out, "\n  "+command)
 	}
 }

@@ -103,6 +103,9 @@ type broker struct {
 	tasks, results *rabbitmq.Publisher
 }
 
+// brokerConnections is how many these are.
+const brokerConnections = 3
+
 // resultChannels share the connection for results. They are for one stream.
 const resultChannels = 2
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,6 +110,9 @@ func bothLanes(t *testing.T, v brokertest.VHost) {
 	} {
 		require.Contains(t, metrics, "\n"+line+"\n")
 	}
+	plan := workerOf(1000)
+	require.EqualValues(t, plan.Channels, sumOf(t, metrics, "worker_publisher_channels_open")+sumOf(t, metrics, "worker_subscription_channels_open"), "what size says of a worker")
+	require.EqualValues(t, plan.Connections, sumOf(t, metrics, "worker_amqp_connection_up"))
 	problems, err := promlint.New(strings.NewReader(metrics)).Lint()
 	require.NoError(t, err)
 	require.Empty(t, problems)
@@ -153,6 +157,20 @@ func resized(t *testing.T, v brokertest.VHost) {
 	resize(4)
 	running(4)
 	require.Equal(t, -1, p.end(t, os.Kill))
+}
+
+// sumOf adds up a metric over its labels.
+func sumOf(t *testing.T, metrics, name string) (sum float64) {
+	t.Helper()
+	for line := range strings.Lines(metrics) {
+		if rest, found := strings.CutPrefix(line, name+"{"); found {
+			_, value, _ := strings.Cut(rest, "} ")
+			v, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			require.NoError(t, err)
+			sum += v
+		}
+	}
+	return sum
 }
 
 // waitsForItsBroker starts a worker whose broker refuses it, and lets it in.

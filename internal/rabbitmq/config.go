@@ -93,7 +93,8 @@ type PublisherConfig struct {
 	Strategy Strategy
 	// Connections is the number of connections, 1 to 4. Default 1.
 	Connections int
-	// Channels is the number of channels on each connection, 1 to 64. Default 4.
+	// Channels is the number of channels on each connection, 1 to 64. Default
+	// DefaultChannels.
 	Channels int
 	// MaxInFlight bounds the publishes that wait for their confirm, over all
 	// connections. Default 1024.
@@ -105,6 +106,9 @@ type PublisherConfig struct {
 	ConfirmTimeout time.Duration
 }
 
+// DefaultChannels is how many channels a connection for publishing has.
+const DefaultChannels = 4
+
 // The upper bounds of a PublisherConfig; the lower ones are 1.
 const (
 	MaxConnections = 4
@@ -115,7 +119,7 @@ const (
 func (c PublisherConfig) withDefaults() PublisherConfig {
 	setDefault(&c.Strategy, StrategyPooled)
 	setDefault(&c.Connections, 1)
-	setDefault(&c.Channels, 4)
+	setDefault(&c.Channels, DefaultChannels)
 	setDefault(&c.MaxInFlight, 1024)
 	setDefault(&c.AcquireWait, 100*time.Millisecond)
 	setDefault(&c.ConfirmTimeout, 5*time.Second)

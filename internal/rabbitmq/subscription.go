@@ -31,6 +31,11 @@ type SubscriptionConfig struct {
 	ConsumerTag string
 }
 
+// Channels is on how many channels a subscription consumes.
+func (c SubscriptionConfig) Channels() int {
+	return (c.Prefetch + MaxChannelPrefetch - 1) / MaxChannelPrefetch
+}
+
 // Subscription consumes from one queue on a Connection, on as many channels as
 // its prefetch needs, and subscribes again after any loss.
 type Subscription struct {
@@ -65,7 +70,7 @@ func NewSubscription(conn *Connection, cfg SubscriptionConfig, reg prometheus.Re
 // that what was handed over can still be settled. The settling of a delivery
 // whose channel is gone returns an error: the broker has it back already.
 func (s *Subscription) Run(ctx context.Context, deliver func(context.Context, amqp.Delivery)) error {
-	channels := (s.cfg.Prefetch + MaxChannelPrefetch - 1) / MaxChannelPrefetch
+	channels := s.cfg.Channels()
 	var g errgroup.Group
 	for i := range channels {
 		prefetch := s.cfg.Prefetch / channels

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/twinlane/twinlane/worker/internal/executor"
@@ -14,22 +15,21 @@ import (
 // Measure runs t on exec, which has t.Queue.Servers places, and drains it. Tasks
 // arrive at times drawn in advance, one submitted after the other: while the
 // executor is full they wait for it as messages in a queue do, and their wait
-// counts from when they arrived. It reports the share that is done to progress.
-// What it measures it holds against the formulas, and against an ideal waiting
-// line that is given the very same tasks.
-func (t Trial) Measure(ctx context.Context, exec executor.Executor, percentile float64, random *rand.Rand, progress func(share float64)) (Comparison, error) {
+// counts from when they arrived. What it measures it holds against the formulas,
+// and against an ideal waiting line that is given the very same tasks.
+func (t Trial) Measure(ctx context.Context, exec executor.Executor, percentile float64, random *rand.Rand) (Comparison, error) {
 	arrivals := t.arrivals(random)
 	start := time.Now()
+	var late lateness
 	for i := range arrivals {
 		a := &arrivals[i]
 		err := sleep(ctx, time.Until(start.Add(a.at)))
 		if err == nil {
-			err = exec.Submit(ctx, executor.Task{Run: func() { a.work(ctx, start) }})
+			err = exec.Submit(ctx, executor.Task{Run: func() { a.work(ctx, start, &late) }})
 		}
 		if err != nil {
 			return Comparison{}, fmt.Errorf("measure: %w", err)
 		}
-		progress(min(1, a.at.Seconds()/t.Length.Seconds()))
 	}
 	if left := exec.Drain(ctx); left > 0 {
 		return Comparison{}, fmt.Errorf("measure: %d tasks are not done: %w", left, ctx.Err())
@@ -48,11 +48,24 @@ type arrival struct {
 }
 
 // work is the task: it waits, as one does that is bound by I/O.
-func (a *arrival) work(ctx context.Context, start time.Time) {
+func (a *arrival) work(ctx context.Context, start time.Time, late *lateness) {
 	a.began = time.Since(start)
-	_ = sleep(ctx, a.length) // where ctx ends nobody looks at the figures
+	_ = sleep(ctx, a.length-late.usual()) // where ctx ends nobody looks at the figures
 	a.took = time.Since(start) - a.began
+	late.observe(a.took - a.length)
 }
+
+// lateness is by how much timers of this machine fire late, as of late. Tasks
+// set theirs earlier by that, so that they take as long as they are meant to.
+type lateness struct{ sum atomic.Int64 }
+
+// memory is over how many tasks lateness is averaged.
+const memory = 64
+
+func (l *lateness) usual() time.Duration { return time.Duration(l.sum.Load() / memory) }
+
+// observe takes in by how much a task was too long in spite of that.
+func (l *lateness) observe(more time.Duration) { l.sum.Add(int64(more)) }
 
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
@@ -73,7 +86,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 // up first.
 func (t Trial) arrivals(random *rand.Rand) []arrival {
 	q := t.Queue
-	all := make([]arrival, 0, int(q.Load()+1.2*q.Rate*t.Length.Seconds()))
+	all := make([]arrival, 0, int(q.Load()+1.2*q.Rate*float64(t.Length)))
 	for range int(q.Load()) {
 		begun := q.length(random)
 		if q.Tasks == Constant { // on average half of it is done
@@ -83,7 +96,7 @@ func (t Trial) arrivals(random *rand.Rand) []arrival {
 	}
 	for at := 0.0; ; {
 		at += random.ExpFloat64() / q.Rate
-		if at >= t.Length.Seconds() {
+		if at >= float64(t.Length) {
 			return all
 		}
 		all = append(all, arrival{at: seconds(at), length: q.length(random)})
@@ -101,7 +114,7 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 
 // evaluate makes figures of what arrived after the warm-up.
 func (t Trial) evaluate(arrivals []arrival, percentile float64) Measured {
-	first, _ := slices.BinarySearchFunc(arrivals, t.Warmup, func(a arrival, at time.Duration) int {
+	first, _ := slices.BinarySearchFunc(arrivals, seconds(float64(t.Warmup)), func(a arrival, at time.Duration) int {
 		return int(a.at - at)
 	})
 	counted := arrivals[first:]
@@ -114,7 +127,7 @@ func (t Trial) evaluate(arrivals []arrival, percentile float64) Measured {
 		waits[i] = (a.began - a.at).Seconds()
 		busy += a.took.Seconds()
 	}
-	window := (t.Length - t.Warmup).Seconds()
+	window := float64(t.Length - t.Warmup)
 	return Measured{
 		Counted:     len(counted),
 		Rate:        float64(len(counted)) / window,

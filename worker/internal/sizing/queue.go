@@ -18,10 +18,10 @@ func AllTasks() []Tasks { return []Tasks{Exponential, Constant} }
 // at a time; for a worker, a server is one of its tasks at once. Tasks arrive
 // independently of each other, and each is taken in its turn.
 type Queue struct {
-	Rate        float64 // tasks that arrive in a second
-	TaskSeconds float64 // that a task takes on average
-	Servers     int
-	Tasks       Tasks
+	Rate        float64 `json:"rate_per_second"` // of arrivals
+	TaskSeconds float64 `json:"task_seconds"`    // on average
+	Servers     int     `json:"servers"`
+	Tasks       Tasks   `json:"tasks"`
 }
 
 // Load is how many servers are at work on average, if there are enough.

@@ -81,7 +81,7 @@ func TestFormulasAgainstASimulation(t *testing.T) {
 			q.Tasks = tasks
 			t.Run(fmt.Sprintf("%s, %v of %d", tasks, q.Load(), q.Servers), func(t *testing.T) {
 				t.Parallel()
-				length := seconds(150_000 / q.Rate)
+				length := Seconds(150_000 / q.Rate)
 				trial := Trial{Queue: q, Length: length, Warmup: length / 10}
 				m := trial.simulate(rand.New(rand.NewPCG(1, 2)), 95)
 				want := q.expected(95)
@@ -120,7 +120,7 @@ func TestSecondsAreShownAsAPersonWould(t *testing.T) {
 	t.Parallel()
 	for s, want := range map[Seconds]string{
 		0: "0 ms", 1e-9: "0 ms", 2.5e-6: "2.5 µs", 0.0123456: "12.3 ms", 0.2: "200 ms", 0.9996: "1 s", 0.99949: "999 ms", 1.23456: "1.23 s", 61: "61 s",
-		450: "450 s", 1200: "20 min", 36_000: "10 h", 7_200_000: "2000 h", Seconds(math.Inf(1)): "without end",
+		450: "450 s", 1200: "20 min", 7200: "2 h", 7_200_000: "2000 h", Seconds(math.Inf(1)): "without end",
 	} {
 		require.Equal(t, want, s.String())
 	}

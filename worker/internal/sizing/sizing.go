@@ -55,7 +55,7 @@ func (s Seconds) String() string {
 		return digits(v*1e3) + " ms"
 	case v < 600:
 		return digits(v) + " s"
-	case v < 36_000:
+	case v < 7200:
 		return digits(v/60) + " min"
 	default:
 		return digits(v/3600) + " h"

@@ -8,16 +8,16 @@ import (
 
 // Trial is a run that a prediction is checked against.
 type Trial struct {
-	Queue  Queue
-	Length time.Duration
-	Warmup time.Duration // from its start, in which nothing is counted
+	Queue  Queue   `json:"queue"`
+	Length Seconds `json:"length_seconds"`
+	Warmup Seconds `json:"warmup_seconds"` // from its start, in which nothing is counted
 }
 
 // The bounds of a trial, so that what is measured is the waiting line and not
 // the clock and the cores of this machine.
 const (
 	trialRate    = 4000.0 // arrivals a second at most
-	trialTask    = 0.01   // seconds that a task takes at least: a timer may be late by a tenth of that
+	trialTask    = 0.05   // seconds that a task takes at least, which is much for a timer
 	trialLengths = 50.0   // tasks that fit into a trial one after the other at least
 )
 
@@ -36,7 +36,7 @@ func NewTrial(q Queue, length time.Duration) Trial {
 		q.Rate = q.Load() / task
 	}
 	q.TaskSeconds = task
-	return Trial{Queue: q, Length: length, Warmup: length / 10}
+	return Trial{Queue: q, Length: Seconds(length.Seconds()), Warmup: Seconds(length.Seconds() / 10)}
 }
 
 // Figures are waiting times.
@@ -56,16 +56,19 @@ type Measured struct {
 
 // Comparison is what was measured, and what should have been.
 type Comparison struct {
-	Trial    Trial
-	Measured Measured
+	Trial    Trial    `json:"trial"`
+	Measured Measured `json:"measured"`
 	// Asked is what the formulas say of the trial as it was planned, and Had what
 	// they say of the rate and the task length that the trial really had: chance
 	// and late timers change both a little.
-	Asked, Had Figures
+	Asked Figures `json:"predicted"`
+	Had   Figures `json:"predicted_as_it_was"`
 	// Ideal is an ideal waiting line with the same arrivals and tasks.
-	Ideal Figures
+	Ideal Figures `json:"ideal_line"`
 	// Chance is by how much trials of this length differ, as a standard deviation.
-	Chance Figures
+	Chance Figures `json:"chance"`
+	// Verdict is whether they agree.
+	Verdict Verdict `json:"verdict"`
 }
 
 func (t Trial) compare(m Measured, ideal Figures, percentile float64, random *rand.Rand) Comparison {
@@ -78,6 +81,7 @@ func (t Trial) compare(m Measured, ideal Figures, percentile float64, random *ra
 	if m.Counted > 0 {
 		c.Chance = had.chance(random, percentile)
 	}
+	c.Verdict = c.verdict()
 	return c
 }
 
@@ -97,23 +101,24 @@ const (
 	Unclear   Verdict = "unclear" // chance alone could explain nearly any difference
 )
 
-// Verdict compares what was measured with the ideal line, and with what the
+// verdict compares what was measured with the ideal line, and with what the
 // formulas say of the trial as it was. It agrees with the one where they differ
 // by no more than a tenth or what the clock explains, and with the other where
-// chance may explain it, too (three standard deviations).
-func (c Comparison) Verdict() Verdict {
+// chance may explain it, too (three standard deviations; where two are as much
+// as the figure itself, nothing can be said).
+func (c Comparison) verdict() Verdict {
 	unclear := c.Measured.Counted == 0 || c.Had.Mean.endless()
 	for _, f := range []struct{ measured, ideal, formula, chance Seconds }{
-		{c.Measured.Mean, c.Ideal.Mean, c.Had.Mean, 3 * c.Chance.Mean},
-		{c.Measured.AtPercentile, c.Ideal.AtPercentile, c.Had.AtPercentile, 3 * c.Chance.AtPercentile},
+		{c.Measured.Mean, c.Ideal.Mean, c.Had.Mean, c.Chance.Mean},
+		{c.Measured.AtPercentile, c.Ideal.AtPercentile, c.Had.AtPercentile, c.Chance.AtPercentile},
 	} {
 		if apart(f.measured, f.ideal) > max(f.ideal/10, clockError) {
 			return Disagrees
 		}
-		if !unclear && apart(f.measured, f.formula) > max(f.formula/10, f.chance, clockError) {
+		if !unclear && apart(f.measured, f.formula) > max(f.formula/10, 3*f.chance, clockError) {
 			return Disagrees
 		}
-		unclear = unclear || f.chance > max(f.formula, clockError)
+		unclear = unclear || 2*f.chance > max(f.formula, clockError)
 	}
 	if unclear {
 		return Unclear
