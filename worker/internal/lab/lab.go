@@ -25,6 +25,7 @@ import (
 func Experiments() []Experiment {
 	return []Experiment{
 		publishers(),
+		eventloop(),
 		consume(),
 		fanout(),
 	}
