@@ -26,6 +26,7 @@ func Experiments() []Experiment {
 	return []Experiment{
 		publishers(),
 		eventloop(),
+		pools(),
 		consume(),
 		fanout(),
 	}
