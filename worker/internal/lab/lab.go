@@ -29,6 +29,7 @@ func Experiments() []Experiment {
 		pools(),
 		consume(),
 		fanout(),
+		starvation(),
 	}
 }
 
