@@ -30,6 +30,7 @@ func Experiments() []Experiment {
 		consume(),
 		fanout(),
 		starvation(),
+		ordering(),
 	}
 }
 
