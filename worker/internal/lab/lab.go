@@ -31,6 +31,7 @@ func Experiments() []Experiment {
 		fanout(),
 		starvation(),
 		ordering(),
+		overload(),
 	}
 }
 
