@@ -43,8 +43,11 @@ func (c Comparison) sentence() string {
 	case Agrees:
 		return fmt.Sprintf("Prediction and run agree: %s.", figures)
 	case Unclear:
+		if c.busy() {
+			return fmt.Sprintf("Nothing can be said: this machine is busy with other work (one timer in a hundred fired %s late or more), and %s.", c.Late, figures)
+		}
 		return fmt.Sprintf("The executor is as good as the ideal line, but chance alone moves the figures of so short a run as much as they are large: %s. --measure-for takes a longer one.", figures)
 	default:
-		return fmt.Sprintf("Prediction and run DISAGREE: %s. Is the machine busy with other work?", figures)
+		return fmt.Sprintf("Prediction and run DISAGREE: %s.", figures)
 	}
 }

@@ -21,9 +21,14 @@ func (t Trial) Measure(ctx context.Context, exec executor.Executor, percentile f
 	arrivals := t.arrivals(random)
 	start := time.Now()
 	var late lateness
+	var delays []float64 // of this loop, where it waited for an arrival
 	for i := range arrivals {
 		a := &arrivals[i]
-		err := sleep(ctx, time.Until(start.Add(a.at)))
+		early := time.Until(start.Add(a.at))
+		err := sleep(ctx, early)
+		if early > 0 {
+			delays = append(delays, (time.Since(start) - a.at).Seconds())
+		}
 		if err == nil {
 			err = exec.Submit(ctx, executor.Task{Run: func() { a.work(ctx, start, &late) }})
 		}
@@ -36,7 +41,12 @@ func (t Trial) Measure(ctx context.Context, exec executor.Executor, percentile f
 	}
 	measured := t.evaluate(arrivals, percentile)
 	ideal(arrivals, t.Queue.Servers)
-	return t.compare(measured, t.evaluate(arrivals, percentile).Figures, percentile, random), nil
+	c := t.compare(measured, t.evaluate(arrivals, percentile).Figures, percentile, random)
+	if len(delays) > 0 {
+		c.Late = Seconds(quantile(delays, 0.99))
+	}
+	c.Verdict = c.verdict()
+	return c, nil
 }
 
 // arrival is one task of a trial. Its times are since the start.

@@ -36,12 +36,11 @@ type Replica struct {
 // Plan is what meets a Demand, and what to expect of it.
 type Plan struct {
 	Demand      Demand   `json:"-"`
-	Queue       Queue    `json:"-"`
+	Queue       Queue    `json:"queue"`
 	Concurrency int      `json:"concurrency"`
 	Utilisation float64  `json:"utilisation"`
 	AtWork      float64  `json:"at_work"`
 	Capacity    float64  `json:"capacity_per_second"`
-	Tasks       Tasks    `json:"tasks"`
 	Percentile  float64  `json:"percentile"`
 	Wait        Expected `json:"queue_wait"`
 	ConstWait   Expected `json:"queue_wait_of_constant_tasks"`
@@ -91,8 +90,8 @@ func NewPlan(d Demand, replica func(concurrency int) Replica) Plan {
 	return Plan{
 		Demand: d, Queue: q,
 		Concurrency: wanted, Utilisation: q.Utilisation(), AtWork: min(q.Load(), float64(wanted)), Capacity: q.Capacity(),
-		Tasks: d.Tasks, Percentile: d.Percentile,
-		Wait: q.expected(d.Percentile), ConstWait: constant.expected(d.Percentile),
+		Percentile: d.Percentile,
+		Wait:       q.expected(d.Percentile), ConstWait: constant.expected(d.Percentile),
 		Replicas: replicas, Replica: replica(each),
 		Overload: q.overload(),
 	}

@@ -38,7 +38,7 @@ func (p Pool) Write(w io.Writer) error {
 // Write explains p.
 func (p Plan) Write(w io.Writer) error {
 	lines := []line{p.concurrencyLine(), p.utilisationLine(), p.waitLine()}
-	if p.Utilisation < 1 && p.Tasks != Constant {
+	if p.Utilisation < 1 && p.Queue.Tasks != Constant {
 		lines = append(lines, p.constantLine())
 	}
 	lines = append(lines, p.replicasLine(),
@@ -81,7 +81,7 @@ func (p Plan) utilisationLine() line {
 
 func (p Plan) waitLine() line {
 	how := "M/M/c, Erlang C"
-	if p.Tasks == Constant {
+	if p.Queue.Tasks == Constant {
 		how = "M/D/c, approximated from M/M/c"
 	}
 	return line{"queue wait", fmt.Sprintf("p%s %s, mean %s", trimmed(p.Percentile, 3), p.Wait.AtPercentile, p.Wait.Mean), fmt.Sprintf(

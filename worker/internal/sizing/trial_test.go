@@ -105,10 +105,16 @@ func TestVerdict(t *testing.T) {
 	late.Ideal.AtPercentile = 2.6
 	require.Equal(t, Disagrees, late.verdict(), "chance does not explain a difference to the same tasks")
 
+	busy := good
+	busy.Late = 0.4
+	require.Equal(t, Agrees, busy.verdict())
+	busy.Ideal.Mean = 3
+	require.Equal(t, Unclear, busy.verdict(), "the machine may be why")
+
 	full := good
 	full.Had.Mean = Seconds(math.Inf(1))
 	require.Equal(t, Unclear, full.verdict())
-	require.Equal(t, Unclear, Trial{}.compare(Trial{}.evaluate(nil, 95), Figures{}, 95, nil).Verdict)
+	require.Equal(t, Unclear, Trial{}.compare(Trial{}.evaluate(nil, 95), Figures{}, 95, nil).verdict())
 }
 
 func TestAnEndedContextEndsAMeasurement(t *testing.T) {
