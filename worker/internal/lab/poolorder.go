@@ -81,8 +81,12 @@ func poolsFinding(t Table) string {
 
 // asPublished compares the time with a bounded queue to that without.
 func asPublished(ratio float64) string {
-	if ratio > 1.05 {
-		return fmt.Sprintf("%.1f times as long, as published", ratio)
+	switch {
+	case ratio > 1.1:
+		return fmt.Sprintf("%.1f times as long, slower as published", ratio)
+	case ratio > 0.9:
+		return "about as long, where slower was published"
+	default:
+		return "less, where slower was published"
 	}
-	return "no longer, unlike published"
 }

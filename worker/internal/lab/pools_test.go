@@ -37,7 +37,7 @@ func TestPools(t *testing.T) {
 		require.Equal(t, policy == executor.CallerRuns, r.Rows.Measured(name, poolByCaller) > 0, name)
 	}
 	for name, seconds := range map[string]float64{
-		ioDefault: 0.300, "I/O, fixed 10": 0.030, "I/O, threads, default": 0.300, "I/O, cached": 0.001,
+		ioDefault: 0.300, "I/O, fixed 10": 0.030, "I/O, cached": 0.001,
 		policyNamed + "block": 0.060, policyNamed + "abort": 0.041,
 	} {
 		require.InDelta(t, seconds, r.Rows.Measured(name, poolSeconds), 1e-9, name)
