@@ -21,31 +21,18 @@ import (
 // empty are the queries that have nothing to show after a small sweep, and why.
 func empty() map[string]string {
 	const lab = "the lab does not run, which alone has cases"
-	const executor = "this version of the worker does not expose it yet"
 	return map[string]string{
-		"Experiments / Tasks taken / B":                       lab,
-		"Experiments / Waiting for a worker / B":              lab,
-		"Experiments / Met a full executor / B":               lab,
-		"Experiments / Dropped / B":                           lab,
-		"Experiments / How many tasks does it have? / B":      lab,
-		"Experiments / How many of them wait? / B":            lab,
-		"Experiments / What meets a full executor? / B":       lab,
-		"Experiments / How many goroutines work? / B":         lab,
-		"Experiments / What is dropped? / B":                  lab,
-		"Experiments / How much is published? / B":            lab,
-		"Experiments / Is a delivery loop blocked? / B":       lab,
-		"Experiments / Waiting for a worker / A":              executor,
-		"Experiments / Met a full executor / A":               executor,
-		"Experiments / Dropped / A":                           executor,
-		"Experiments / How many of them wait? / A":            executor,
-		"Experiments / What meets a full executor? / A":       executor,
-		"Experiments / How many goroutines work? / A":         executor,
-		"Experiments / What is dropped? / A":                  executor,
-		"Experiments / Is a delivery loop blocked? / A":       executor,
-		"Worker and queue / What does the executor hold? / B": executor,
-		"Worker and queue / What does the executor hold? / C": executor,
-		"Worker and queue / Does it have room? / A":           executor,
-		"Worker and queue / Does it have room? / B":           executor,
+		"Experiments / Tasks taken / B":                  lab,
+		"Experiments / Waiting for a worker / B":         lab,
+		"Experiments / Met a full executor / B":          lab,
+		"Experiments / Dropped / B":                      lab,
+		"Experiments / How many tasks does it have? / B": lab,
+		"Experiments / How many of them wait? / B":       lab,
+		"Experiments / What meets a full executor? / B":  lab,
+		"Experiments / How many goroutines work? / B":    lab,
+		"Experiments / What is dropped? / B":             lab,
+		"Experiments / How much is published? / B":       lab,
+		"Experiments / Is a delivery loop blocked? / B":  lab,
 	}
 }
 
