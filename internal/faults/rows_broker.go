@@ -20,7 +20,7 @@ func brokerRows() []Row {
 		},
 		{
 			Name:    "broker-killed",
-			Fault:   "RabbitMQ is killed (SIGKILL) and started again, twice",
+			Fault:   "RabbitMQ is killed (SIGKILL) amid a surge of requests and started again, twice",
 			Promise: "as above",
 			run:     brokerKilled,
 		},
@@ -85,11 +85,11 @@ func brokerRestarted(l *Lab) {
 }
 
 func brokerKilled(l *Lab) {
-	g, w := l.pair(nil, nil)
+	g, _ := l.pair(nil, nil)
 	l.start(traffic{Rate: 150, Work: 200 * time.Millisecond, To: []*service{g}})
 	for range l.times(2) {
 		l.pause(2*time.Second + upTo(l.rand, time.Second))
-		l.atFault(w)
+		l.surge(g)
 		down := time.Now()
 		l.node.Kill()
 		l.pause(time.Second)

@@ -12,7 +12,7 @@ func networkRows() []Row {
 	return []Row{
 		{
 			Name:    "connections-reset",
-			Fault:   "all connections are closed by the broker once and reset three times, six seconds apart",
+			Fault:   "all connections are closed by the broker once, and reset three times amid surges of requests, six seconds apart",
 			Promise: "202 again within a second",
 			run:     connectionsReset,
 		},
@@ -62,10 +62,12 @@ func connectionsReset(l *Lab) {
 	g, w, gp, wp := l.behindProxies()
 	load := l.start(traffic{Rate: 200, Work: 100 * time.Millisecond, To: []*service{g}})
 	before := l.metric(g, "gateway_amqp_connects_total")
-	breaks := []func(){
-		func() { l.must(l.node.CloseAllConnections(l.ctx)) },
-		func() { gp.Drop(); wp.Drop() }, func() { gp.Drop(); wp.Drop() }, func() { gp.Drop(); wp.Drop() },
+	reset := func() {
+		l.surge(g)
+		gp.Drop()
+		wp.Drop()
 	}
+	breaks := []func(){func() { l.must(l.node.CloseAllConnections(l.ctx)) }, reset, reset, reset}
 	for _, fault := range breaks[:l.times(len(breaks))] {
 		// A connection that lasts for less than five seconds is dialed again with more patience.
 		l.pause(5*time.Second + upTo(l.rand, time.Second))

@@ -126,6 +126,17 @@ func (l *Lab) atFault(workers ...*service) {
 	l.bound.duplicates += n + n/2 + 10
 }
 
+// mostInHand is what a worker of the suite has in hand at most: its prefetch in all lanes.
+const mostInHand = 110 + 32 + 1
+
+// surge begins far more requests at once than the broker confirms at once, and returns amid them. A fault that happens
+// now catches many tasks between their publish and their confirm, and the worker with its hands full.
+func (l *Lab) surge(g *service) {
+	l.start(traffic{Rate: 4000, Count: 300, Work: 50 * time.Millisecond, To: []*service{g}})
+	l.pause(25*time.Millisecond + upTo(l.rand, 25*time.Millisecond))
+	l.bound.duplicates += mostInHand
+}
+
 // inHand counts what workers have been given and have not answered for.
 func (l *Lab) inHand(workers ...*service) int {
 	n := 0
