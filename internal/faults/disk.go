@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // errNoDisk says that this machine does not let the suite make a file system of its own.
@@ -79,17 +81,45 @@ func (d *disk) cut(ctx context.Context) error {
 
 // restore brings back what cut has kept. Nobody may have a file of the disk open.
 func (d *disk) restore(ctx context.Context) error {
-	if err := command(ctx, "umount", d.mount); err != nil {
+	if err := d.unmount(ctx); err != nil {
 		return err
 	}
 	return command(ctx, "mount", "-o", "loop", d.image+".cut", d.mount)
 }
 
+// fill leaves no more than so many bytes of the disk to write to.
+func (d *disk) fill(ctx context.Context, leave int) error {
+	out, err := exec.CommandContext(ctx, "df", "--block-size=1", "--output=avail", d.mount).Output() //nolint:gosec // See command.
+	if err != nil {
+		return fmt.Errorf("look at disk: %w", err)
+	}
+	_, figure, _ := strings.Cut(string(out), "\n") // below its heading
+	free, err := strconv.Atoi(strings.TrimSpace(figure))
+	if err != nil {
+		return fmt.Errorf("look at disk: %w", err)
+	}
+	return command(ctx, "fallocate", "--length", strconv.Itoa(free-leave), d.ballast())
+}
+
+// empty undoes fill.
+func (d *disk) empty() error { return removeIfThere(d.ballast()) }
+
+func (d *disk) ballast() string { return filepath.Join(d.mount, "ballast") }
+
 // close unmounts the disk. Its files stay with the row's logs, but for the images.
 func (d *disk) close() error {
-	err := command(context.Background(), "umount", d.mount)
+	err := d.unmount(context.Background())
 	return errors.Join(err, os.Remove(d.image), removeIfThere(d.image+".cut"))
 }
+
+// unmount unmounts the disk. Helpers of a broker that was killed may be there for a moment longer than it.
+func (d *disk) unmount(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, unmountWithin)
+	defer cancel()
+	return poll(ctx, 100*time.Millisecond, func() error { return command(ctx, "umount", d.mount) })
+}
+
+const unmountWithin = 15 * time.Second
 
 func removeIfThere(file string) error {
 	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {

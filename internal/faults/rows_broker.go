@@ -31,6 +31,12 @@ func brokerRows() []Row {
 			run:     powerCut,
 		},
 		{
+			Name:    "disk-full",
+			Fault:   "less of RabbitMQ's disk is free than it wants to keep, and later there is room again",
+			Promise: "503 once RabbitMQ has looked, which it does every 10 s at least, and 202 again by itself",
+			run:     diskFull,
+		},
+		{
 			Name:    "broker-hung",
 			Fault:   "RabbitMQ stands still (SIGSTOP) for 4 s and for 20 s, under requests of 64 KiB",
 			Promise: "every answer within the confirm timeout and a second; no goroutine is left behind",
