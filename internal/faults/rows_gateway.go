@@ -41,14 +41,14 @@ const drainDelay = time.Second
 
 func rollingRestart(l *Lab) {
 	drain := settings{"DRAIN_DELAY": drainDelay.String()}
-	few := settings{"CONCURRENCY": "20"} // less than the load takes, so that each has deliveries that wait for their turn
+	few := settings{"CONCURRENCY": "30"} // less than the load takes, so that each has deliveries that wait for their turn
 	g, w := l.pair(drain, few)
 	gateways, workers := []*service{g, l.gateway(drain)}, []*service{w, l.worker(few)}
 	l.ready(append(gateways, workers...)...)
 	l.watch(gateways...)
 	load := l.start(traffic{Rate: 150, Work: 400 * time.Millisecond, To: gateways})
 	// These are still waiting when a gateway has been drained.
-	waits := l.start(traffic{Rate: 10, Work: 2 * (drainDelay + time.Second), To: gateways, Headers: map[string]string{"Prefer": "wait=10"}})
+	waits := l.start(traffic{Rate: 5, Work: 2 * (drainDelay + time.Second), To: gateways, Headers: map[string]string{"Prefer": "wait=10"}})
 	l.pause(time.Second)
 	for _, s := range append(gateways, workers...) {
 		l.pause(500*time.Millisecond + upTo(l.rand, time.Second))
