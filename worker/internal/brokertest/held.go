@@ -13,7 +13,7 @@ import (
 // holds: what list_queues says is some seconds old.
 const heldMessages = `[
 	begin
-		{ok, {_, Count}, _} = ra:leader_query(amqqueue:get_pid(Queue), fun rabbit_fifo:query_messages_total/1),
+		{ok, {_, Count}, _} = ra:leader_query(amqqueue:get_pid(Queue), {rabbit_fifo, query_messages_total, []}),
 		{element(4, amqqueue:get_name(Queue)), Count}
 	end || Queue <- rabbit_amqqueue:list(<<%q>>), amqqueue:get_type(Queue) =:= rabbit_quorum_queue].`
 
