@@ -167,17 +167,25 @@ func (c *command) log(t *testing.T) string {
 	return string(text)
 }
 
+// fetch reads a page. RabbitMQ 4.3 answers 500 for a moment after it has begun to listen.
 func (c *command) fetch(t *testing.T, address string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
 	require.NoError(t, err)
 	req.SetBasicAuth(rabbittest.User, rabbittest.Password)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(req)
-	require.NoError(t, err)
-	defer func() { _ = res.Body.Close() }()
-	require.Equal(t, http.StatusOK, res.StatusCode)
-	body, err := io.ReadAll(res.Body)
-	require.NoError(t, err)
-	return string(body)
+	var page []byte
+	var status int
+	require.Eventually(t, func() bool {
+		res, err := client.Do(req)
+		if err != nil {
+			return false
+		}
+		defer func() { _ = res.Body.Close() }()
+		page, err = io.ReadAll(res.Body)
+		status = res.StatusCode
+		return err == nil && status < http.StatusInternalServerError
+	}, 30*time.Second, 100*time.Millisecond)
+	require.Equal(t, http.StatusOK, status)
+	return string(page)
 }
