@@ -49,7 +49,7 @@ type serveCommand struct {
 	brokerFlags
 	executorFlags
 	HTTPAddr        string        `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8090" help:"Where the sync lane listens. Port 0 takes a free one, which is logged."`
-	AdminAddr       string        `env:"ADMIN_ADDR" default:"127.0.0.1:8091" help:"Where /metrics, /livez, /readyz and /debug/pprof/ are served."`
+	AdminAddr       string        `env:"ADMIN_ADDR" default:"127.0.0.1:8091" help:"Where /metrics, /livez, /readyz, /debug/pprof/ and /executor, the sizes of the executor, are served."`
 	LogLevel        string        `env:"LOG_LEVEL" default:"info" help:"debug, info, warn or error. At debug, every task is logged."`
 	SyncConcurrency int           `env:"SYNC_CONCURRENCY" default:"1024" help:"How many tasks of the sync lane run at once, 1 to ${max_concurrency}; more get a 503."`
 	TaskTimeout     time.Duration `env:"TASK_TIMEOUT" default:"90s" help:"How long one attempt of a task may take, ${min_task_timeout} to ${max_task_timeout}. A task may have to wait for two others of that length, and the broker takes it back after 30 minutes."`
