@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/gateway/internal/httpapi"
 	"github.com/twinlane/twinlane/gateway/internal/outcomes"
@@ -18,6 +19,7 @@ import (
 	"github.com/twinlane/twinlane/gateway/internal/workerclient"
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/service/telemetry"
 	"github.com/twinlane/twinlane/internal/task"
 )
 
@@ -46,10 +48,13 @@ type config struct {
 	ResultsMaxTasks int    `env:"RESULTS_MAX_TASKS" default:"${default_results_tasks}" group:"Results" placeholder:"N" help:"Tasks whose outcome is kept in memory, ${min_results_tasks} to ${max_results_tasks}; beyond, the oldest are forgotten. Default ${default}."`
 	ResultsMaxBytes int64  `env:"RESULTS_MAX_BYTES" default:"${default_results_bytes}" group:"Results" placeholder:"BYTES" help:"What those outcomes may take, ${min_results_bytes} to ${max_results_bytes}. Default ${default}, 128 MiB."`
 
+	TraceEndpoint    string  `name:"otel-exporter-otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" group:"Traces" placeholder:"URL" help:"Base URL of an OpenTelemetry collector that takes spans by OTLP over HTTP, such as http://127.0.0.1:4318. Without one there are no traces. With one, the other OTEL_EXPORTER_OTLP_… variables of its exporter and OTEL_RESOURCE_ATTRIBUTES have their usual meaning."`
+	TraceSampleRatio float64 `env:"TRACE_SAMPLE_RATIO" default:"1" group:"Traces" placeholder:"RATIO" help:"How many of the traces that begin here are kept, 0 to 1. Of a request that names a trace its sender has decided. Default ${default}."`
+
 	LogLevel       string        `env:"LOG_LEVEL" default:"info" group:"Process" placeholder:"LEVEL" help:"debug, info, warn or error; debug logs every request. Default ${default}."`
 	FaultInjection bool          `env:"FAULT_INJECTION" group:"Process" negatable:"" help:"Let clients ask for failures with the field fail. Default false."`
 	DrainDelay     time.Duration `env:"DRAIN_DELAY" default:"0s" group:"Process" placeholder:"DURATION" help:"On stop, how long to serve on while /readyz says no, 0s to 5m. Default ${default}."`
-	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to ${max_shutdown_grace}. Default ${default}. A publish under way gets its confirm in any case, and one that waits for a result is answered at once. A stop takes DRAIN_DELAY + the longer of SHUTDOWN_GRACE and 2 x (PUBLISH_ACQUIRE_WAIT + PUBLISH_CONFIRM_TIMEOUT) + 2 x PUBLISH_CONFIRM_TIMEOUT + 8s at most."`
+	ShutdownGrace  time.Duration `env:"SHUTDOWN_GRACE" default:"20s" group:"Process" placeholder:"DURATION" help:"On stop, how long requests in flight may take, 0s to ${max_shutdown_grace}. Default ${default}. A publish under way gets its confirm in any case, and one that waits for a result is answered at once. A stop takes DRAIN_DELAY + the longer of SHUTDOWN_GRACE and 2 x (PUBLISH_ACQUIRE_WAIT + PUBLISH_CONFIRM_TIMEOUT) + 2 x PUBLISH_CONFIRM_TIMEOUT + ${rest_of_stop} at most."`
 }
 
 // maxInFlight is the upper bound of what is counted in requests. Those of the
@@ -80,6 +85,7 @@ func bounds() kong.Vars {
 		"max_channels":          strconv.Itoa(rabbitmq.MaxChannels),
 		"max_in_flight":         strconv.Itoa(rabbitmq.MaxInFlight),
 		"max_shutdown_grace":    service.MaxShutdownGrace.String(),
+		"rest_of_stop":          restOfStop.String(),
 		"min_body_bytes":        strconv.Itoa(minBodyBytes),
 		"max_body_bytes":        strconv.Itoa(maxBodyBytes),
 		"min_key_bytes":         strconv.Itoa(taskid.MinKeyBytes),
@@ -140,6 +146,7 @@ func (c *config) validate() error {
 	_, worker := c.workerURL()
 	_, level := service.LogLevel("LOG_LEVEL", c.LogLevel)
 	_, keys := c.signingKeys()
+	_, collector := c.collector()
 	return errors.Join(
 		service.Address("HTTP_ADDR", c.HTTPAddr),
 		service.Address("ADMIN_ADDR", c.AdminAddr),
@@ -158,6 +165,8 @@ func (c *config) validate() error {
 		service.Between("WAIT_MAX_IN_FLIGHT", c.WaitMaxInFlight, 1, maxInFlight),
 		service.Between("RESULTS_MAX_TASKS", c.ResultsMaxTasks, minResultsTasks, maxResultsTasks),
 		service.Between("RESULTS_MAX_BYTES", c.ResultsMaxBytes, minResultsBytes, maxResultsBytes),
+		collector,
+		service.Between("TRACE_SAMPLE_RATIO", c.TraceSampleRatio, 0, 1),
 		level,
 		service.Between("MAX_BODY_BYTES", c.MaxBodyBytes, minBodyBytes, maxBodyBytes),
 		service.Between("DRAIN_DELAY", c.DrainDelay, 0, 5*time.Minute),
@@ -192,14 +201,24 @@ func (c *config) signingKeys() ([][]byte, error) {
 	return keys, nil
 }
 
+// collector parses the address that spans are sent to, nil for none.
+func (c *config) collector() (*url.URL, error) {
+	return telemetry.ParseEndpoint("OTEL_EXPORTER_OTLP_ENDPOINT", c.TraceEndpoint)
+}
+
+func (c *config) traces() telemetry.Config {
+	endpoint, _ := c.collector() // validated
+	return telemetry.Config{Service: "twinlane-gateway", Endpoint: endpoint, Ratio: c.TraceSampleRatio}
+}
+
 func (c *config) level() slog.Level {
 	level, _ := service.LogLevel("LOG_LEVEL", c.LogLevel) // validated
 	return level
 }
 
-func (c *config) worker() workerclient.Config {
+func (c *config) worker(tracer trace.Tracer) workerclient.Config {
 	u, _ := c.workerURL() // validated
-	return workerclient.Config{URL: u, MaxInFlight: c.SyncMaxInFlight, Timeout: c.SyncTimeout}
+	return workerclient.Config{URL: u, MaxInFlight: c.SyncMaxInFlight, Timeout: c.SyncTimeout, Tracer: tracer}
 }
 
 // connection is the configuration of a connection to the broker.
@@ -208,7 +227,7 @@ func (c *config) connection(name string) rabbitmq.ConnectionConfig {
 	return rabbitmq.ConnectionConfig{URLs: urls, Name: name}
 }
 
-func (c *config) publisher() rabbitmq.PublisherConfig {
+func (c *config) publisher(tracer trace.Tracer) rabbitmq.PublisherConfig {
 	return rabbitmq.PublisherConfig{
 		Strategy:       rabbitmq.Strategy(c.PublishStrategy),
 		Connections:    c.PublishConnections,
@@ -216,11 +235,22 @@ func (c *config) publisher() rabbitmq.PublisherConfig {
 		MaxInFlight:    c.PublishMaxInFlight,
 		AcquireWait:    c.PublishAcquireWait,
 		ConfirmTimeout: c.PublishConfirmTimeout,
+		Tracer:         tracer,
 	}
 }
 
 func (c *config) outcomes() outcomes.Config {
 	return outcomes.Config{MaxTasks: c.ResultsMaxTasks, MaxBytes: c.ResultsMaxBytes}
+}
+
+// api is the part of the API's configuration that is settings.
+func (c *config) api() httpapi.Config {
+	return httpapi.Config{
+		FaultInjection:   c.FaultInjection,
+		MaxBodyBytes:     c.MaxBodyBytes,
+		AsyncMaxInFlight: c.AsyncMaxInFlight,
+		WaitMaxInFlight:  c.WaitMaxInFlight,
+	}
 }
 
 // publishTime is how long a request may take to have its task confirmed. With
@@ -240,5 +270,8 @@ func (c *config) grace() time.Duration { return max(c.ShutdownGrace, c.publishTi
 
 // stopTime is how long a stop may take in all.
 func (c *config) stopTime() time.Duration {
-	return c.DrainDelay + c.grace() + answerMargin + 2*c.PublishConfirmTimeout + closeMargin + adminGrace + time.Second
+	return c.DrainDelay + c.grace() + 2*c.PublishConfirmTimeout + restOfStop
 }
+
+// restOfStop is what a stop may take beside what the settings say.
+const restOfStop = answerMargin + closeMargin + adminGrace + telemetry.FlushTime + time.Second

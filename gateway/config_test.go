@@ -21,7 +21,7 @@ func TestDefaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "127.0.0.1:8080", cfg.HTTPAddr)
 	require.Equal(t, "127.0.0.1:8081", cfg.AdminAddr)
-	require.Equal(t, "http://127.0.0.1:8090", cfg.worker().URL.String())
+	require.Equal(t, "http://127.0.0.1:8090", cfg.worker(nil).URL.String())
 	require.Equal(t, []string{"amqp://twinlane:twinlane@127.0.0.1:5672/"}, cfg.connection("test").URLs)
 	require.Equal(t, slog.LevelInfo, cfg.level())
 	require.False(t, cfg.FaultInjection)
@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, rabbitmq.PublisherConfig{
 		Strategy: rabbitmq.StrategyPooled, Connections: 1, Channels: 4, MaxInFlight: 1024,
 		AcquireWait: 100 * time.Millisecond, ConfirmTimeout: 5 * time.Second,
-	}, cfg.publisher())
+	}, cfg.publisher(nil))
 }
 
 func TestEnvironment(t *testing.T) {
@@ -49,11 +49,11 @@ func TestEnvironment(t *testing.T) {
 	cfg, command, err := parseConfig([]string{"--publish-channels=7", "health"}, io.Discard)
 	require.NoError(t, err)
 	require.Equal(t, commandHealth, command)
-	require.Equal(t, 30*time.Second, cfg.worker().Timeout)
+	require.Equal(t, 30*time.Second, cfg.worker(nil).Timeout)
 	require.True(t, cfg.FaultInjection)
 	require.Equal(t, slog.LevelDebug, cfg.level())
 	require.Equal(t, []string{"amqp://a:b@one/", "amqp://a:b@two/"}, cfg.connection("test").URLs)
-	require.Equal(t, 7, cfg.publisher().Channels, "the flag wins")
+	require.Equal(t, 7, cfg.publisher(nil).Channels, "the flag wins")
 }
 
 // TestNoAnswerIsCutOff holds that the server allows for the longest answer of

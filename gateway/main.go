@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/twinlane/twinlane/gateway/internal/workerclient"
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/service/telemetry"
 )
 
 func main() {
@@ -61,11 +63,17 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 	registry := service.NewRegistry()
 	registerer := prometheus.WrapRegistererWithPrefix("gateway_", registry)
 
-	publisher, err := rabbitmq.NewPublisher(cfg.publisher(), cfg.connection("gateway-publish"), rabbitmq.Tasks(), registerer, logger)
+	traces, err := telemetry.New(ctx, cfg.traces(), registerer, logger)
+	if err != nil {
+		return fmt.Errorf("set up traces: %w", err)
+	}
+	defer traces.Close(ctx)
+	tracer := traces.Tracer()
+	publisher, err := rabbitmq.NewPublisher(cfg.publisher(tracer), cfg.connection("gateway-publish"), rabbitmq.Tasks(), registerer, logger)
 	if err != nil {
 		return fmt.Errorf("set up publisher: %w", err)
 	}
-	results, err := newResults(cfg, registerer, logger)
+	results, err := newResults(cfg, tracer, registerer, logger)
 	if err != nil {
 		return fmt.Errorf("set up results: %w", err)
 	}
@@ -73,35 +81,22 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("set up task ids: %w", err)
 	}
-	worker := workerclient.New(cfg.worker(), registerer)
+	worker := workerclient.New(cfg.worker(tracer), registerer)
 	waits, waitsEnd := newWaits()
-	api, err := httpapi.New(httpapi.Config{
-		Publisher:        publisher,
-		Records:          results.publisher,
-		Worker:           worker,
-		IDs:              ids,
-		Outcomes:         results.index,
-		CaughtUp:         results.follower.Known,
-		FaultInjection:   cfg.FaultInjection,
-		MaxBodyBytes:     cfg.MaxBodyBytes,
-		AsyncMaxInFlight: cfg.AsyncMaxInFlight,
-		WaitMaxInFlight:  cfg.WaitMaxInFlight,
-		WaitsEnd:         waitsEnd,
-		Registerer:       registerer,
-		Logger:           logger,
-	})
+	settings := cfg.api()
+	settings.Publisher, settings.Records = publisher, results.publisher
+	settings.Worker, settings.IDs = worker, ids
+	settings.Outcomes, settings.CaughtUp = results.index, results.follower.Known
+	settings.WaitsEnd = waitsEnd
+	settings.Tracer, settings.Registerer, settings.Logger = tracer, registerer, logger
+	api, err := httpapi.New(settings)
 	if err != nil {
 		return fmt.Errorf("set up API: %w", err)
 	}
 	readiness := service.NewReadiness(publisher.Ready, results.follower.Ready)
 
-	adminListener, err := service.Listen(ctx, cfg.AdminAddr)
+	adminListener, httpListener, err := listen(ctx, cfg)
 	if err != nil {
-		return err
-	}
-	httpListener, err := service.Listen(ctx, cfg.HTTPAddr)
-	if err != nil {
-		_ = adminListener.Close()
 		return err
 	}
 	admin := service.NewHTTPServer(adminListener, service.AdminHandler(registry, readiness.Ready), service.AdminWriteTimeout, adminGrace, logger)
@@ -111,8 +106,10 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 
 	// Stopped in the opposite order: first not ready, then nobody waits for a
 	// result any more, then no more requests while those in flight get their
-	// confirm, then the reading of results, then the publishers, then this.
+	// confirm, then the reading of results, then the publishers, then this; the
+	// spans of all of it are sent at last.
 	return service.Run(ctx, logger, cfg.stopTime(),
+		service.Component{Name: "traces", Run: traces.Run},
 		service.Component{Name: "admin server", Run: admin.Run},
 		service.Component{Name: "consume connection", Run: results.conn.Run},
 		service.Component{Name: "publishers", Run: service.Together(publisher.Run, results.publisher.Run)},
@@ -121,6 +118,18 @@ func serve(ctx context.Context, cfg config, logger *slog.Logger) error {
 		waits,
 		readiness.Component(cfg.DrainDelay),
 	)
+}
+
+// listen binds both addresses, or none.
+func listen(ctx context.Context, cfg config) (admin, api net.Listener, err error) {
+	if admin, err = service.Listen(ctx, cfg.AdminAddr); err != nil {
+		return nil, nil, err
+	}
+	if api, err = service.Listen(ctx, cfg.HTTPAddr); err != nil {
+		_ = admin.Close()
+		return nil, nil, err
+	}
+	return admin, api, nil
 }
 
 const (

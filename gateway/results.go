@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/gateway/internal/outcomes"
 	"github.com/twinlane/twinlane/gateway/internal/taskid"
@@ -23,8 +24,10 @@ type results struct {
 	follower  *outcomes.Follower
 }
 
-func newResults(cfg config, reg prometheus.Registerer, logger *slog.Logger) (*results, error) {
-	own := rabbitmq.PublisherConfig{Channels: 1, AcquireWait: cfg.PublishAcquireWait, ConfirmTimeout: cfg.PublishConfirmTimeout}
+func newResults(cfg config, tracer trace.Tracer, reg prometheus.Registerer, logger *slog.Logger) (*results, error) {
+	own := rabbitmq.PublisherConfig{
+		Channels: 1, AcquireWait: cfg.PublishAcquireWait, ConfirmTimeout: cfg.PublishConfirmTimeout, Tracer: tracer,
+	}
 	publisher, err := rabbitmq.NewPublisher(own, cfg.connection("gateway-results"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/service/telemetry"
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/consumer"
 	"github.com/twinlane/twinlane/worker/internal/dlq"
@@ -45,8 +47,30 @@ func (f brokerFlags) connection(name string) rabbitmq.ConnectionConfig {
 	return rabbitmq.ConnectionConfig{URLs: urls, Name: name}
 }
 
+// traceFlags are for every command that makes spans.
+type traceFlags struct {
+	TraceEndpoint    string  `name:"otel-exporter-otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"Base URL of an OpenTelemetry collector that takes spans by OTLP over HTTP, such as http://127.0.0.1:4318. Without one there are no traces. With one, the other OTEL_EXPORTER_OTLP_… variables of its exporter and OTEL_RESOURCE_ATTRIBUTES have their usual meaning."`
+	TraceSampleRatio float64 `env:"TRACE_SAMPLE_RATIO" default:"1" help:"How many of the traces that begin here are kept, 0 to 1. Of a task that brings a trace along its sender has decided."`
+}
+
+func (f traceFlags) collector() (*url.URL, error) {
+	return telemetry.ParseEndpoint("OTEL_EXPORTER_OTLP_ENDPOINT", f.TraceEndpoint)
+}
+
+func (f traceFlags) validate() error {
+	_, collector := f.collector()
+	return errors.Join(collector, service.Between("TRACE_SAMPLE_RATIO", f.TraceSampleRatio, 0, 1))
+}
+
+// traces is the configuration of the spans of a process called name.
+func (f traceFlags) traces(name string) telemetry.Config {
+	endpoint, _ := f.collector() // validated
+	return telemetry.Config{Service: name, Endpoint: endpoint, Ratio: f.TraceSampleRatio}
+}
+
 type serveCommand struct {
 	brokerFlags
+	traceFlags
 	executorFlags
 	HTTPAddr        string        `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8090" help:"Where the sync lane listens. Port 0 takes a free one, which is logged."`
 	AdminAddr       string        `env:"ADMIN_ADDR" default:"127.0.0.1:8091" help:"Where /metrics, /livez, /readyz, /debug/pprof/ and /executor, the sizes of the executor, are served."`
@@ -135,6 +159,7 @@ func (c *serveCommand) Validate() error {
 	_, level := service.LogLevel("LOG_LEVEL", c.LogLevel)
 	return errors.Join(
 		c.brokerFlags.validate(),
+		c.traceFlags.validate(),
 		service.Address("HTTP_ADDR", c.HTTPAddr),
 		service.Address("ADMIN_ADDR", c.AdminAddr),
 		level,

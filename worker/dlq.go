@@ -13,10 +13,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/service/telemetry"
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/dlq"
 )
@@ -39,9 +41,9 @@ func (f brokerFlags) withQueue(ctx context.Context, std streams, do func(ctx con
 }
 
 // withPublisher does the same with a publisher.
-func (f brokerFlags) withPublisher(ctx context.Context, std streams, do func(ctx context.Context, p *rabbitmq.Publisher) error) error {
+func (f brokerFlags) withPublisher(ctx context.Context, std streams, tracer trace.Tracer, do func(ctx context.Context, p *rabbitmq.Publisher) error) error {
 	cfg := f.connection("worker-dlq-publish")
-	one := rabbitmq.PublisherConfig{Channels: 1, MaxInFlight: 1, AcquireWait: toolPatience}
+	one := rabbitmq.PublisherConfig{Channels: 1, MaxInFlight: 1, AcquireWait: toolPatience, Tracer: tracer}
 	publisher, err := rabbitmq.NewPublisher(one, cfg, rabbitmq.Topology{}, prometheus.NewRegistry(), toolLogger(std))
 	if err != nil {
 		return fmt.Errorf("publisher: %w", err)
@@ -140,8 +142,17 @@ func (c *showCommand) Run(ctx context.Context, std streams) error {
 
 // Run puts dead letters back into the task queue.
 func (c *replayCommand) Run(ctx context.Context, std streams) error {
+	traces, err := telemetry.New(ctx, c.traces("twinlane-dlq"), prometheus.NewRegistry(), toolLogger(std))
+	if err != nil {
+		return fmt.Errorf("traces: %w", err)
+	}
+	tracer := traces.Tracer()
+	return while(ctx, traces.Run, func() error { return nil }, func(ctx context.Context) error { return c.replay(ctx, std, tracer) })
+}
+
+func (c *replayCommand) replay(ctx context.Context, std streams, tracer trace.Tracer) error {
 	return c.withQueue(ctx, std, func(ctx context.Context, q *dlq.Queue) error {
-		return c.withPublisher(ctx, std, func(ctx context.Context, p *rabbitmq.Publisher) error {
+		return c.withPublisher(ctx, std, tracer, func(ctx context.Context, p *rabbitmq.Publisher) error {
 			warnInvisible(std)
 			verb := "replayed"
 			if c.DryRun {
@@ -152,6 +163,7 @@ func (c *replayCommand) Run(ctx context.Context, std streams) error {
 				Bounds: dlq.Bounds{Max: c.Max, Scan: c.Scan},
 				Rate:   c.Rate,
 				DryRun: c.DryRun,
+				Tracer: tracer,
 				Each:   func(l dlq.Letter) { _, _ = fmt.Fprintf(std.out, "%s %s\n", dlq.Printable(l.ID), verb) },
 			})
 			_, _ = fmt.Fprintf(std.out, "%d of %d matching letters replayed; %d of %d looked at.\n", sum.Moved, sum.Matched, sum.Seen, sum.Depth)

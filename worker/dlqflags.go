@@ -79,6 +79,7 @@ func (c *showCommand) Validate() error { return c.validate() }
 type replayCommand struct {
 	scanFlags
 	filterFlags
+	traceFlags
 	All    bool    `help:"Replay all."`
 	Max    int     `placeholder:"N" help:"Replay so many at most."`
 	Rate   float64 `placeholder:"N" help:"Replay so many a second at most; without it, as fast as the broker confirms."`
@@ -93,7 +94,7 @@ func (c *replayCommand) Validate() error {
 		which = errors.New("say which letters to replay: --id, --reason, --since, --max or --all")
 	}
 	return errors.Join(
-		c.scanFlags.validate(), c.filterFlags.validate(), which,
+		c.scanFlags.validate(), c.filterFlags.validate(), c.traceFlags.validate(), which,
 		atLeast("--max", c.Max, 0), atLeast("--rate", c.Rate, 0),
 	)
 }

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/service/telemetry"
 	"github.com/twinlane/twinlane/internal/task"
 	"github.com/twinlane/twinlane/worker/internal/action"
 	"github.com/twinlane/twinlane/worker/internal/consumer"
@@ -39,31 +41,32 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	registry := service.NewRegistry()
 	reg := prometheus.WrapRegistererWithPrefix("worker_", registry)
 
+	traces, err := telemetry.New(ctx, c.traces("twinlane-worker"), reg, logger)
+	if err != nil {
+		return fmt.Errorf("traces: %w", err)
+	}
+	defer traces.Close(ctx)
+	tracer := traces.Tracer()
+
 	models := c.config()
 	registerInfo(reg, models)
 	warnOfMemory(logger, debug.SetMemoryLimit(-1), consumer.Held(models))
-	broker, err := c.newBroker(reg, logger)
+	broker, err := c.newBroker(tracer, reg, logger)
 	if err != nil {
 		return err
 	}
 
 	// The work: the same actions for both lanes.
-	runner := action.NewRunner(action.Config{
-		DefaultDuration: c.DefaultDuration,
-		Timeout:         c.TaskTimeout,
-		HTTPURL:         c.HTTPActionURL,
-		FaultInjection:  c.FaultInjection,
-		Exit:            os.Exit, //nolint:forbidigo // An injected exit has to be a real one.
-	}, reg, logger)
+	runner := action.NewRunner(c.actions(tracer), reg, logger)
 	defer runner.Close()
 
 	// The lanes, and the servers.
 	watchdog := executor.NewWatchdog(executor.WatchdogConfig{Limit: c.WatchdogLimit, Interval: c.WatchdogInterval}, reg, logger)
-	lanes, err := c.newLanes(models, watchdog, broker, runner, reg, logger)
+	lanes, err := c.newLanes(models, watchdog, broker, runner, tracer, reg, logger)
 	if err != nil {
 		return err
 	}
-	handler := httpapi.NewHandler(httpapi.Config{Concurrency: c.SyncConcurrency}, runner, reg, logger)
+	handler := httpapi.NewHandler(httpapi.Config{Concurrency: c.SyncConcurrency, Tracer: tracer}, runner, reg, logger)
 	readiness := broker.readiness()
 
 	adminListener, err := service.Listen(ctx, c.AdminAddr)
@@ -86,6 +89,7 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 	logger.Info("listening", "server", "http", "addr", sync.Addr())
 	return service.Run(
 		ctx, logger, c.ShutdownGrace+stopMargin,
+		service.Component{Name: "traces", Run: traces.Run},
 		service.Component{Name: "admin", Run: admin.Run},
 		service.Component{Name: "consume connection", Run: broker.conn.Run},
 		service.Component{Name: "publishers", Run: service.Together(broker.tasks.Run, broker.results.Run)},
@@ -93,6 +97,18 @@ func (c *serveCommand) Run(ctx context.Context, std streams) error {
 		service.Component{Name: "lanes", Run: service.Together(append(lanes.runs, sync.Run)...)},
 		readiness.Component(0),
 	)
+}
+
+// actions is the configuration of what tasks do.
+func (c *serveCommand) actions(tracer trace.Tracer) action.Config {
+	return action.Config{
+		DefaultDuration: c.DefaultDuration,
+		Timeout:         c.TaskTimeout,
+		HTTPURL:         c.HTTPActionURL,
+		FaultInjection:  c.FaultInjection,
+		Tracer:          tracer,
+		Exit:            os.Exit, //nolint:forbidigo // An injected exit has to be a real one.
+	}
 }
 
 // broker is what the worker has to do with RabbitMQ: a connection to consume
@@ -113,12 +129,12 @@ const resultChannels = 2
 // began together end together, and none of them should wait for another.
 const resultsInFlight = 4096
 
-func (c *serveCommand) newBroker(reg prometheus.Registerer, logger *slog.Logger) (b broker, err error) {
+func (c *serveCommand) newBroker(tracer trace.Tracer, reg prometheus.Registerer, logger *slog.Logger) (b broker, err error) {
 	b.conn, err = rabbitmq.NewConnection(c.connection("worker-consume"), rabbitmq.Tasks(), reg, logger)
 	if err != nil {
 		return broker{}, fmt.Errorf("consume connection: %w", err)
 	}
-	patient := rabbitmq.PublisherConfig{AcquireWait: settleWait}
+	patient := rabbitmq.PublisherConfig{AcquireWait: settleWait, Tracer: tracer}
 	b.tasks, err = rabbitmq.NewPublisher(patient, c.connection("worker-publish"), rabbitmq.Tasks(), reg, logger.With("publisher", "tasks"))
 	if err != nil {
 		return broker{}, fmt.Errorf("publisher of tasks: %w", err)
@@ -147,7 +163,8 @@ type lanes struct {
 // table of lanes. The metrics of each have its queue as a label. The delivery
 // loop of the first one is watched: those for suspects take their time.
 func (c *serveCommand) newLanes(
-	tasks executor.Config, watchdog *executor.Watchdog, b broker, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger,
+	tasks executor.Config, watchdog *executor.Watchdog, b broker, runner *action.Runner, tracer trace.Tracer,
+	reg prometheus.Registerer, logger *slog.Logger,
 ) (all lanes, err error) {
 	results := consumer.NewResults(b.results, logger)
 	for _, lane := range consumer.Lanes(tasks, c.TaskTimeout) {
@@ -162,7 +179,9 @@ func (c *serveCommand) newLanes(
 		if err != nil {
 			return lanes{}, fmt.Errorf("executor of %s: %w", lane.Queue, err)
 		}
-		cfg := consumer.Config{Lane: lane, MaxAttempts: c.MaxAttempts, TaskTimeout: c.TaskTimeout, Grace: c.ShutdownGrace}
+		cfg := consumer.Config{
+			Lane: lane, MaxAttempts: c.MaxAttempts, TaskTimeout: c.TaskTimeout, Grace: c.ShutdownGrace, Tracer: tracer,
+		}
 		if all.tasks == nil {
 			all.tasks = exec
 			if c.WatchdogLimit > 0 {

@@ -139,7 +139,7 @@ func leader(t *testing.T, v brokertest.VHost, what string) {
 func readyWithoutResults(t *testing.T, v brokertest.VHost) {
 	t.Helper()
 	c := serveCommand{brokerFlags: brokerFlags{AMQPURL: v.URL()}}
-	b, err := c.newBroker(prometheus.NewRegistry(), service.NewLogger(&logLines{}, slog.LevelInfo))
+	b, err := c.newBroker(nil, prometheus.NewRegistry(), service.NewLogger(&logLines{}, slog.LevelInfo))
 	require.NoError(t, err)
 	readiness := b.readiness()
 	brokertest.Run(t, b.conn.Run)

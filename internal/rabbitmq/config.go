@@ -8,6 +8,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // ConnectionConfig says which brokers to reach, and how patient to be. A zero
@@ -104,6 +105,8 @@ type PublisherConfig struct {
 	// ConfirmTimeout is how long a caller may wait for its confirm, a second
 	// attempt included. Default 5 s.
 	ConfirmTimeout time.Duration
+	// Tracer makes a span for each publish that belongs to a trace. Nil makes none.
+	Tracer trace.Tracer
 }
 
 // DefaultChannels is how many channels a connection for publishing has.

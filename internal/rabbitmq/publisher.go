@@ -169,8 +169,11 @@ func (p *Publisher) openChannel(ctx context.Context, c *Connection, s *session) 
 // allows. What has been sent is waited for even when ctx ends: the caller went
 // away, the message did not.
 func (p *Publisher) Publish(ctx context.Context, m Message) error {
+	span := p.startSpan(ctx, &m)
 	err := p.publish(ctx, &m)
-	p.metrics.outcomes.WithLabelValues(outcomeOf(err)).Inc()
+	outcome := outcomeOf(err)
+	p.metrics.outcomes.WithLabelValues(outcome).Inc()
+	endSpan(span, outcome, err)
 	if err != nil {
 		return fmt.Errorf("publish message %s: %w", m.ID, err)
 	}

@@ -1,5 +1,7 @@
 package task
 
+import "strings"
+
 // The HTTP that both services speak. The gateway's public routes are its own;
 // this is what a gateway and a worker have to agree on.
 const (
@@ -89,6 +91,15 @@ type Problem struct {
 	// Reason and Transient are those of a task that failed.
 	Reason    Reason `json:"reason,omitempty"`
 	Transient *bool  `json:"transient,omitempty"`
+}
+
+// Code is the kind of the problem, and empty for one of a foreign type.
+func (p Problem) Code() ProblemCode {
+	code, own := strings.CutPrefix(p.Type, problemTypePrefix)
+	if !own {
+		return ""
+	}
+	return ProblemCode(code)
 }
 
 // Is reports whether the problem is of the kind that code names.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/twinlane/twinlane/internal/service"
+	"github.com/twinlane/twinlane/internal/tracing"
 )
 
 // other stands for the route and the method of requests that match no route,
@@ -74,9 +76,9 @@ func newMetrics(reg prometheus.Registerer, routes []route, problems []problem) *
 	return m
 }
 
-func (m *metrics) observe(route, method string, status int, elapsed time.Duration) {
+func (m *metrics) observe(ctx context.Context, route, method string, status int, elapsed time.Duration) {
 	if route == "" {
 		route, method = other, other
 	}
-	m.duration.WithLabelValues(route, method, strconv.Itoa(status)).Observe(elapsed.Seconds())
+	tracing.Observe(ctx, m.duration.WithLabelValues(route, method, strconv.Itoa(status)), elapsed.Seconds())
 }

@@ -34,7 +34,7 @@ func (a *api) measure(c *gin.Context) {
 	defer a.metrics.inFlight.Dec()
 	c.Next()
 	elapsed := time.Since(start)
-	a.metrics.observe(c.FullPath(), c.Request.Method, c.Writer.Status(), elapsed)
+	a.metrics.observe(c.Request.Context(), c.FullPath(), c.Request.Method, c.Writer.Status(), elapsed)
 	if !a.logger.Enabled(c.Request.Context(), slog.LevelDebug) {
 		return
 	}

@@ -119,6 +119,7 @@ func as[E error](err error) bool {
 func (a *api) writeProblem(c *gin.Context, err error) {
 	p := a.problemOf(err)
 	a.metrics.problems.WithLabelValues(string(p.code)).Inc()
+	a.noteFailure(c, p, err)
 	if p.status == http.StatusInternalServerError {
 		a.logger.Error("request failed", "request_id", requestID(c), "err", err)
 	}

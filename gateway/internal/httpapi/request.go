@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/internal/tracing"
 )
 
 // The ways in which a request is refused before its fields are looked at.
@@ -49,18 +50,8 @@ func (a *api) readTask(c *gin.Context, room *room) (incoming, error) {
 		return incoming{}, errNoFaults
 	}
 	headers := task.Headers{RequestID: requestID(c)}
-	headers.Traceparent, headers.Tracestate = traceContext(c.Request.Header)
+	headers.Traceparent, headers.Tracestate = tracing.FromRequest(c.Request.Header)
 	return incoming{task: task.Message{AcceptedAt: acceptedAt.UTC(), Request: request}, headers: headers, body: body}, nil
-}
-
-// traceContext returns the W3C trace context of a request. A tracestate may be
-// spread over several lines.
-func traceContext(h http.Header) (traceparent, tracestate string) {
-	parents := h[task.HTTPTraceparent]
-	if len(parents) != 1 {
-		return "", ""
-	}
-	return task.TraceContext(parents[0], strings.Join(h[task.HTTPTracestate], ","))
 }
 
 // checkMediaType refuses every body that is not plain JSON in UTF-8.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/twinlane/twinlane/gateway/internal/outcomes"
@@ -78,7 +79,9 @@ type Config struct {
 	// DefaultMaxInFlight.
 	WaitMaxInFlight int
 	// WaitsEnd ends all waits once it is closed. Nil is never closed.
-	WaitsEnd   <-chan struct{}
+	WaitsEnd <-chan struct{}
+	// Tracer makes a span for each request. Nil makes none.
+	Tracer     trace.Tracer
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
 }
@@ -103,6 +106,7 @@ type api struct {
 	pending        pending             // of those before, what only this gateway knows
 	waiting        *semaphore.Weighted // requests that wait for a result
 	waitsEnd       <-chan struct{}
+	tracer         trace.Tracer // nil where there are no traces
 	logger         *slog.Logger
 	metrics        *metrics
 	problems       []problem
@@ -122,6 +126,7 @@ func New(cfg Config) (http.Handler, error) {
 		taking:         semaphore.NewWeighted(int64(cmp.Or(cfg.AsyncMaxInFlight, DefaultMaxInFlight))),
 		waiting:        semaphore.NewWeighted(int64(cmp.Or(cfg.WaitMaxInFlight, DefaultMaxInFlight))),
 		waitsEnd:       cfg.WaitsEnd,
+		tracer:         cfg.Tracer,
 		logger:         service.OrDiscard(cfg.Logger).With("component", "httpapi"),
 		problems:       problems(),
 	}
@@ -135,7 +140,11 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
-	engine.Use(a.assignRequestID, a.drain, a.measure, a.recoverPanic)
+	engine.Use(a.assignRequestID)
+	if a.tracer != nil {
+		engine.Use(a.trace)
+	}
+	engine.Use(a.drain, a.measure, a.recoverPanic)
 	for _, r := range routes {
 		engine.Handle(r.method, r.path, a.adapt(r.handle))
 	}

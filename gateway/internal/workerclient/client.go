@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/internal/task"
 )
@@ -29,12 +30,15 @@ type Config struct {
 	MaxInFlight int
 	// Timeout bounds a call, from the dial to the last byte of the answer.
 	Timeout time.Duration
+	// Tracer makes a span for each call. Nil makes none.
+	Tracer trace.Tracer
 }
 
 // Client calls a worker. It is safe for concurrent use.
 type Client struct {
 	http    *http.Client
-	execute string // the URL to post to
+	execute *url.URL // to post to
+	tracer  trace.Tracer
 	timeout time.Duration
 	slots   chan struct{} // the bulkhead: one element for each call in flight
 	metrics *metrics
@@ -46,7 +50,8 @@ type Client struct {
 // New returns a client that dials when it is first used.
 func New(cfg Config, reg prometheus.Registerer) *Client {
 	c := &Client{
-		execute: cfg.URL.JoinPath(task.PathExecute).String(),
+		execute: cfg.URL.JoinPath(task.PathExecute),
+		tracer:  cfg.Tracer,
 		timeout: cfg.Timeout,
 		slots:   make(chan struct{}, cfg.MaxInFlight),
 	}
@@ -76,8 +81,10 @@ func (c *Client) Execute(ctx context.Context, m task.Message, h task.Headers) (t
 		return task.Result{}, ErrSaturated
 	}
 	defer c.release()
+	ctx, span := c.startSpan(ctx, m, &h)
 	result, err := c.call(ctx, m, h)
-	c.metrics.count(err)
+	outcome := c.metrics.count(err)
+	endSpan(span, outcome, err)
 	if err != nil {
 		return task.Result{}, fmt.Errorf("execute task %s: %w", m.ID, err)
 	}
@@ -116,6 +123,7 @@ func (c *Client) call(ctx context.Context, m task.Message, h task.Headers) (task
 		return task.Result{}, transportError(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	c.noteStatus(ctx, resp.StatusCode)
 	return readAnswer(ctx, resp, m.ID)
 }
 
@@ -124,7 +132,7 @@ func (c *Client) request(ctx context.Context, m task.Message, h task.Headers) (*
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.execute, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.execute.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("make request: %w", err)
 	}

@@ -69,8 +69,11 @@ func outcomes() []outcome {
 	}
 }
 
-func (m *metrics) count(err error) {
-	m.calls.WithLabelValues(m.outcomeOf(err)).Inc()
+// count counts a call and returns how it ended.
+func (m *metrics) count(err error) string {
+	outcome := m.outcomeOf(err)
+	m.calls.WithLabelValues(outcome).Inc()
+	return outcome
 }
 
 func (m *metrics) outcomeOf(err error) string {

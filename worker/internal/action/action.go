@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
@@ -62,6 +63,8 @@ type Config struct {
 	FaultInjection bool
 	// Exit ends the process for an injected exit. It is os.Exit, or a fake.
 	Exit func(code int)
+	// Tracer makes a span for each run. Nil makes none.
+	Tracer trace.Tracer
 }
 
 // Task is a message and what came with it.
@@ -106,12 +109,15 @@ func (r *Runner) Run(ctx context.Context, lane Lane, t Task) (task.Result, error
 		ID: t.ID, Run: t.Run, Attempt: max(t.Attempt, 1),
 		AcceptedAt: t.AcceptedAt, StartedAt: time.Now().UTC(),
 	}
+	ctx, span := r.startSpan(ctx, lane, &t)
 	output, err := r.bounded(ctx, t)
 	res.FinishedAt = time.Now().UTC()
 	if err == nil {
 		res.Status, res.Output = task.StatusCompleted, output
 	}
-	m.observe(res, OutcomeOf(err))
+	outcome := OutcomeOf(err)
+	m.observe(ctx, res, outcome)
+	endSpan(span, outcome, err)
 	return res, err
 }
 

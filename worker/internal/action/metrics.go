@@ -1,11 +1,14 @@
 package action
 
 import (
+	"context"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/internal/tracing"
 )
 
 type metrics struct {
@@ -74,13 +77,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 // observe books a finished run. Where the clocks of gateway and worker differ,
 // a wait below zero counts as none.
-func (l *laneMetrics) observe(res task.Result, outcome Outcome) {
+func (l *laneMetrics) observe(ctx context.Context, res task.Result, outcome Outcome) {
 	l.outcomes[outcome].Inc()
-	l.serviceTime.Observe(res.ServiceTime().Seconds())
+	tracing.Observe(ctx, l.serviceTime, res.ServiceTime().Seconds())
 	if res.Attempt == 1 {
-		l.queueWait.Observe(max(res.QueueWait(), 0).Seconds())
+		tracing.Observe(ctx, l.queueWait, max(res.QueueWait(), 0).Seconds())
 	}
 	if outcome == OutcomeCompleted {
-		l.endToEnd.Observe(max(res.EndToEnd(), 0).Seconds())
+		tracing.Observe(ctx, l.endToEnd, max(res.EndToEnd(), 0).Seconds())
 	}
 }

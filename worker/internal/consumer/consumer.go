@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/service"
@@ -42,6 +43,8 @@ type Config struct {
 	Grace time.Duration
 	// Watchdog watches the delivery loops; none does where it is nil.
 	Watchdog *executor.Watchdog
+	// Tracer makes the spans of deliveries. Nil makes none.
+	Tracer trace.Tracer
 }
 
 // source is a *rabbitmq.Subscription, or a fake. It hands each delivery over
@@ -93,7 +96,7 @@ func New(cfg Config, src source, pub publisher, results *Results, exec executor.
 		runner:    runner,
 		settler: &settler{
 			tasks: pub, results: results, steps: rabbitmq.RetrySteps(), maxAttempts: cfg.MaxAttempts,
-			moveTo: cfg.Lane.MoveTo, logger: logger, metrics: m,
+			moveTo: cfg.Lane.MoveTo, queue: cfg.Lane.Queue, tracer: cfg.Tracer, logger: logger, metrics: m,
 		},
 		logger:   logger,
 		metrics:  m,
@@ -193,13 +196,17 @@ func (c *Consumer) process(fetch, work context.Context, d amqp.Delivery, read fu
 		}
 	}()
 	r, err := read()
+	fetch, work, span := c.startSpan(fetch, work, r)
+	defer end(span)
 	var res task.Result
 	if err == nil {
 		res, err = c.runner.Run(work, action.LaneAsync, r.task())
 	} else {
 		res = r.unrun()
 	}
-	c.answer(fetch, c.settler.judge(r, res, err))
+	a := c.settler.judge(r, res, err)
+	noteAnswer(span, a)
+	c.answer(fetch, a)
 	answered = true
 }
 

@@ -102,6 +102,7 @@ func (c *Consumer) move(fetch context.Context, d amqp.Delivery) {
 // task. What is no task is dead-lettered as ever.
 func (c *Consumer) answerUnrun(fetch context.Context, d amqp.Delivery, row func(*received) answer) {
 	r, err := receive(d)
+	fetch = c.continued(fetch, r)
 	if err != nil {
 		c.answer(fetch, c.settler.judge(r, r.unrun(), err))
 		return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/task"
@@ -54,6 +55,8 @@ type settler struct {
 	steps       []rabbitmq.RetryStep
 	maxAttempts int
 	moveTo      string // the queue of the next lane
+	queue       string // that is settled for
+	tracer      trace.Tracer
 	logger      *slog.Logger
 	metrics     *metrics
 }
@@ -257,7 +260,10 @@ func (s *settler) ack(ctx context.Context, a *answer) {
 		s.logger.WarnContext(ctx, "task discarded, the executor is full", "task_id", a.id, "attempt", a.headers.Attempt)
 	default: // logged where it was published
 	}
-	s.answered(a.settlement, a.Ack(false))
+	span := s.startAck(ctx, a)
+	err := a.Ack(false)
+	endAck(span, err)
+	s.answered(a.settlement, err)
 }
 
 // requeue gives a delivery back to the broker.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/task"
@@ -22,6 +23,8 @@ type ReplayOptions struct {
 	Rate float64
 	// DryRun only reports what would be replayed.
 	DryRun bool
+	// Tracer makes a span for each letter. Nil makes none.
+	Tracer trace.Tracer
 	// Each is told of each letter that was, or would be, replayed.
 	Each func(Letter)
 }
@@ -57,7 +60,7 @@ func (q *Queue) Replay(ctx context.Context, pub publisher, o ReplayOptions) (sum
 			if err := pace.wait(ctx); err != nil {
 				return sum, err
 			}
-			if err := s.replay(ctx, pub, d, l); err != nil {
+			if err := s.replay(ctx, pub, o.Tracer, d, l); err != nil {
 				return sum, err
 			}
 		}
@@ -68,7 +71,9 @@ func (q *Queue) Replay(ctx context.Context, pub publisher, o ReplayOptions) (sum
 
 // replay moves one letter. Once begun it is carried through, so that a stop
 // does not leave a letter in both places.
-func (s *session) replay(ctx context.Context, pub publisher, d amqp.Delivery, l Letter) error {
+func (s *session) replay(ctx context.Context, pub publisher, tracer trace.Tracer, d amqp.Delivery, l Letter) error {
+	ctx, end := startSpan(ctx, tracer, d)
+	defer end()
 	if err := pub.Publish(context.WithoutCancel(ctx), replayed(d)); err != nil {
 		return fmt.Errorf("replay %s, which stays in the DLQ: %w", l.ID, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/twinlane/twinlane/internal/task"
+	"github.com/twinlane/twinlane/internal/tracing"
 	"github.com/twinlane/twinlane/worker/internal/action"
 )
 
@@ -28,7 +29,7 @@ func (h *Handler) execute(w http.ResponseWriter, r *http.Request, requestID stri
 		return task.Result{}, p
 	}
 	t := action.Task{Message: message, Headers: task.Headers{Attempt: 1, RequestID: requestID}}
-	t.Traceparent, t.Tracestate = task.TraceContext(r.Header.Get(task.HTTPTraceparent), r.Header.Get(task.HTTPTracestate))
+	t.Traceparent, t.Tracestate = tracing.FromRequest(r.Header)
 
 	res, err := h.runner.Run(r.Context(), action.LaneSync, t)
 	if err == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/internal/service"
 	"github.com/twinlane/twinlane/internal/task"
@@ -22,6 +23,8 @@ import (
 type Config struct {
 	// Concurrency is how many tasks may run at once; more are refused.
 	Concurrency int
+	// Tracer makes a span for each request to run a task. Nil makes none.
+	Tracer trace.Tracer
 }
 
 // Handler serves the sync lane:
@@ -31,6 +34,7 @@ type Config struct {
 // Every error is an application/problem+json.
 type Handler struct {
 	runner  *action.Runner
+	tracer  trace.Tracer  // nil where there are no traces
 	places  chan struct{} // holds one element for each task that runs
 	mux     *http.ServeMux
 	logger  *slog.Logger
@@ -41,6 +45,7 @@ type Handler struct {
 func NewHandler(cfg Config, runner *action.Runner, reg prometheus.Registerer, logger *slog.Logger) *Handler {
 	h := &Handler{
 		runner:  runner,
+		tracer:  cfg.Tracer,
 		places:  make(chan struct{}, cfg.Concurrency),
 		mux:     http.NewServeMux(),
 		logger:  service.OrDiscard(logger).With("component", "httpapi"),
@@ -66,7 +71,10 @@ func (h *Handler) answering(e endpoint) http.Handler {
 			requestID = uuid.NewString()
 		}
 		w.Header().Set(task.HTTPRequestID, requestID)
+		r, span := h.startSpan(r, requestID)
+		defer end(span)
 		res, p := e(w, r, requestID)
+		noteAnswer(span, p)
 		if p != nil {
 			p.RequestID = requestID
 			p.setHeader(w.Header())
