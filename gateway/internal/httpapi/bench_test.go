@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
 	"github.com/twinlane/twinlane/internal/task"
@@ -22,18 +24,29 @@ func (confirmed) Publish(context.Context, rabbitmq.Message) error { return nil }
 // BenchmarkAsync is the gateway's own share of an async request: everything
 // but net/http and the publish.
 func BenchmarkAsync(b *testing.B) {
-	benchmark(b, "/v1/async", http.StatusAccepted)
+	benchmark(b, nil, "/v1/async", http.StatusAccepted)
+}
+
+// BenchmarkTraces is what traces add to an async request, beside one without: the
+// span of the request, that is, and no export. Off is the default.
+func BenchmarkTraces(b *testing.B) {
+	for name, sampler := range map[string]sdktrace.Sampler{"none-sampled": sdktrace.NeverSample(), "all-sampled": sdktrace.AlwaysSample()} {
+		b.Run(name, func(b *testing.B) {
+			benchmark(b, sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler)).Tracer("bench"), "/v1/async", http.StatusAccepted)
+		})
+	}
+	b.Run("off", func(b *testing.B) { benchmark(b, nil, "/v1/async", http.StatusAccepted) })
 }
 
 // BenchmarkSync is the same for a sync request without its call to the worker.
 func BenchmarkSync(b *testing.B) {
-	benchmark(b, "/v1/sync", http.StatusOK)
+	benchmark(b, nil, "/v1/sync", http.StatusOK)
 }
 
-func benchmark(b *testing.B, path string, status int) {
+func benchmark(b *testing.B, tracer trace.Tracer, path string, status int) {
 	b.Helper()
 	handler, err := New(Config{
-		Publisher: confirmed{}, Records: confirmed{}, Worker: done(), IDs: newIDs(b), Outcomes: newOutcomes(), Registerer: prometheus.NewRegistry(),
+		Publisher: confirmed{}, Records: confirmed{}, Worker: done(), IDs: newIDs(b), Outcomes: newOutcomes(), Registerer: prometheus.NewRegistry(), Tracer: tracer,
 	})
 	require.NoError(b, err)
 	const body = `{"action":"delay","duration_ms":1000,"run":"bench","payload":{"order":4711}}`

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"github.com/twinlane/twinlane/internal/service"
@@ -52,6 +53,7 @@ type options struct {
 	keyQueue    int
 	concurrency int
 	timeout     time.Duration
+	tracer      trace.Tracer  // nil for none
 	grace       time.Duration // of lanes on a broker; it is the constant elsewhere
 	watched     bool          // by a watchdog
 	sharing     *bench        // another lane of the worker, whose results these are too; none where nil
@@ -97,7 +99,7 @@ func newBench(t *testing.T, o options) *bench {
 		FaultInjection:  true,
 		Exit:            func(int) { t.Error("the process was told to exit") },
 	}, reg, logger)
-	cfg := Config{Lane: lane, MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace}
+	cfg := Config{Lane: lane, MaxAttempts: 4, TaskTimeout: o.timeout, Grace: grace, Tracer: o.tracer}
 	ctx, stop := context.WithCancel(t.Context())
 	if o.watched {
 		cfg.Watchdog = executor.NewWatchdog(executor.WatchdogConfig{}, reg, logger)
