@@ -48,6 +48,9 @@ type config struct {
 	ResultsMaxTasks int    `env:"RESULTS_MAX_TASKS" default:"${default_results_tasks}" group:"Results" placeholder:"N" help:"Tasks whose outcome is kept in memory, ${min_results_tasks} to ${max_results_tasks}; beyond, the oldest are forgotten. Default ${default}."`
 	ResultsMaxBytes int64  `env:"RESULTS_MAX_BYTES" default:"${default_results_bytes}" group:"Results" placeholder:"BYTES" help:"What those outcomes may take, ${min_results_bytes} to ${max_results_bytes}. Default ${default}, 128 MiB."`
 
+	Links      string `env:"LINKS" group:"Page" placeholder:"NAME=URL,..." help:"What the page at / points to, such as Grafana=http://grafana.example/ or, on the page's own host, Grafana=:3000. Of the one called Traces, TRACE_ID stands for the trace of a task."`
+	ReportsDir string `env:"REPORTS_DIR" group:"Page" placeholder:"FOLDER" help:"Folder of the reports of sweeps, which are then served to everybody below /reports/ and named on the page. For the lab."`
+
 	TraceEndpoint    string  `name:"otel-exporter-otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" group:"Traces" placeholder:"URL" help:"Base URL of an OpenTelemetry collector that takes spans by OTLP over HTTP, such as http://127.0.0.1:4318. Without one there are no traces. With one, the other OTEL_EXPORTER_OTLP_… variables of its exporter and OTEL_RESOURCE_ATTRIBUTES have their usual meaning."`
 	TraceSampleRatio float64 `env:"TRACE_SAMPLE_RATIO" default:"1" group:"Traces" placeholder:"RATIO" help:"How many of the traces that begin here are kept, 0 to 1. Of a request that names a trace its sender has decided. Default ${default}."`
 
@@ -147,6 +150,7 @@ func (c *config) validate() error {
 	_, level := service.LogLevel("LOG_LEVEL", c.LogLevel)
 	_, keys := c.signingKeys()
 	_, collector := c.collector()
+	_, links := c.links()
 	return errors.Join(
 		service.Address("HTTP_ADDR", c.HTTPAddr),
 		service.Address("ADMIN_ADDR", c.AdminAddr),
@@ -165,6 +169,8 @@ func (c *config) validate() error {
 		service.Between("WAIT_MAX_IN_FLIGHT", c.WaitMaxInFlight, 1, maxInFlight),
 		service.Between("RESULTS_MAX_TASKS", c.ResultsMaxTasks, minResultsTasks, maxResultsTasks),
 		service.Between("RESULTS_MAX_BYTES", c.ResultsMaxBytes, minResultsBytes, maxResultsBytes),
+		links,
+		c.reports(),
 		collector,
 		service.Between("TRACE_SAMPLE_RATIO", c.TraceSampleRatio, 0, 1),
 		level,
@@ -245,7 +251,10 @@ func (c *config) outcomes() outcomes.Config {
 
 // api is the part of the API's configuration that is settings.
 func (c *config) api() httpapi.Config {
+	links, _ := c.links() // validated
 	return httpapi.Config{
+		Links:            links,
+		ReportsDir:       c.ReportsDir,
 		FaultInjection:   c.FaultInjection,
 		MaxBodyBytes:     c.MaxBodyBytes,
 		AsyncMaxInFlight: c.AsyncMaxInFlight,

@@ -56,6 +56,17 @@ func TestEnvironment(t *testing.T) {
 	require.Equal(t, 7, cfg.publisher(nil).Channels, "the flag wins")
 }
 
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	cfg, _, err := parseConfig([]string{"--links=Grafana=:3000, Traces=https://traces.example/trace/TRACE_ID?a=b"}, io.Discard)
+	require.NoError(t, err)
+	links := cfg.api().Links
+	require.Len(t, links, 2)
+	require.Equal(t, "Grafana", links[0].Name)
+	require.Equal(t, "http://:3000", links[0].URL.String(), "on the host of the page")
+	require.Equal(t, "https://traces.example/trace/TRACE_ID?a=b", links[1].URL.String())
+}
+
 // TestNoAnswerIsCutOff holds that the server allows for the longest answer of
 // each lane.
 func TestNoAnswerIsCutOff(t *testing.T) {
@@ -110,6 +121,16 @@ func TestRefusedValues(t *testing.T) {
 		{"PUBLISH_MAX_IN_FLIGHT", "-1", `PUBLISH_MAX_IN_FLIGHT: -1 is not allowed; allowed: 1 to 65536`},
 		{"PUBLISH_ACQUIRE_WAIT", "0s", `PUBLISH_ACQUIRE_WAIT: 0s is not allowed; allowed: 1ms to 10s`},
 		{"PUBLISH_CONFIRM_TIMEOUT", "2m", `PUBLISH_CONFIRM_TIMEOUT: 2m0s is not allowed; allowed: 10ms to 1m0s`},
+		{"LINKS", "Grafana", `LINKS: "Grafana" is not allowed; allowed: NAME=http://host:port/path or NAME=:port/path each`},
+		{"LINKS", "Grafana=:3000,=:9090", `LINKS: "=:9090" is not allowed`},
+		{"LINKS", "Grafana=javascript:alert(1)", `LINKS: "Grafana=javascript:alert(1)" is not allowed`},
+		{"LINKS", "Grafana=grafana:3000", `LINKS: "Grafana=grafana:3000" is not allowed`},
+		{"REPORTS_DIR", "/nowhere", `REPORTS_DIR: "/nowhere" is not allowed; allowed: a folder that is there`},
+		{"REPORTS_DIR", "config.go", `REPORTS_DIR: "config.go" is not allowed; allowed: a folder that is there`},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", `OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4317" is not allowed; allowed: http://host:port`},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://u:secret@collector", `OTEL_EXPORTER_OTLP_ENDPOINT: a user, a query or a fragment is not allowed`},
+		{"TRACE_SAMPLE_RATIO", "1.1", `TRACE_SAMPLE_RATIO: 1.1 is not allowed; allowed: 0 to 1`},
+		{"TRACE_SAMPLE_RATIO", "NaN", `TRACE_SAMPLE_RATIO: NaN is not allowed; allowed: 0 to 1`},
 		{"LOG_LEVEL", "trace", `LOG_LEVEL: "trace" is not allowed; allowed: debug, info, warn, error`},
 		{"FAULT_INJECTION", "maybe", `bool value must be true, 1, yes, false, 0 or no but got "maybe" (from envar FAULT_INJECTION="maybe")`},
 		{"DRAIN_DELAY", "-1s", `DRAIN_DELAY: -1s is not allowed; allowed: 0s to 5m0s`},

@@ -111,7 +111,7 @@ const (
 	maxDuration    = task.MaxDurationMS * time.Millisecond
 	// stopMargin and service.MaxShutdownGrace together stay below the 90 s after
 	// which whoever runs the process kills it.
-	stopMargin = 14 * time.Second
+	stopMargin = 15 * time.Second
 )
 
 // bounds are the values that help texts name in ${…}.

@@ -80,6 +80,10 @@ type Config struct {
 	WaitMaxInFlight int
 	// WaitsEnd ends all waits once it is closed. Nil is never closed.
 	WaitsEnd <-chan struct{}
+	// Links are what the page for people points to.
+	Links []Link
+	// ReportsDir is the folder of the reports of sweeps. Empty serves none.
+	ReportsDir string
 	// Tracer makes a span for each request. Nil makes none.
 	Tracer     trace.Tracer
 	Registerer prometheus.Registerer
@@ -106,6 +110,8 @@ type api struct {
 	pending        pending             // of those before, what only this gateway knows
 	waiting        *semaphore.Weighted // requests that wait for a result
 	waitsEnd       <-chan struct{}
+	page           *page
+	reports        string       // their folder
 	tracer         trace.Tracer // nil where there are no traces
 	logger         *slog.Logger
 	metrics        *metrics
@@ -126,9 +132,14 @@ func New(cfg Config) (http.Handler, error) {
 		taking:         semaphore.NewWeighted(int64(cmp.Or(cfg.AsyncMaxInFlight, DefaultMaxInFlight))),
 		waiting:        semaphore.NewWeighted(int64(cmp.Or(cfg.WaitMaxInFlight, DefaultMaxInFlight))),
 		waitsEnd:       cfg.WaitsEnd,
+		reports:        cfg.ReportsDir,
 		tracer:         cfg.Tracer,
 		logger:         service.OrDiscard(cfg.Logger).With("component", "httpapi"),
 		problems:       problems(),
+	}
+	var err error
+	if a.page, err = newPage(cfg.Links, cfg.FaultInjection); err != nil {
+		return nil, err
 	}
 	routes := a.routes()
 	a.metrics = newMetrics(cfg.Registerer, routes, a.problems)
@@ -168,7 +179,10 @@ func (a *api) routes() []route {
 	status := []int{200, 404, 410, 500, 503}
 	books := []int{200, 422, 500, 503}
 	description := []int{200, 500}
+	report := []int{200, 404, 500}
 	return []route{
+		{http.MethodGet, "/", a.landing, description},
+		{http.MethodHead, "/", a.landing, description},
 		{http.MethodPost, "/v1/sync", a.sync, []int{200, 400, 408, 413, 415, 422, 429, 500, 502, 503, 504}},
 		{http.MethodPost, "/v1/async", a.async, []int{200, 202, 400, 408, 409, 413, 415, 422, 429, 500, 503}},
 		{http.MethodGet, "/v1/tasks/:id", a.task, status},
@@ -177,6 +191,8 @@ func (a *api) routes() []route {
 		{http.MethodHead, "/v1/runs/:run", a.run, books},
 		{http.MethodGet, "/openapi.yaml", serveOpenAPI, description},
 		{http.MethodHead, "/openapi.yaml", serveOpenAPI, description},
+		{http.MethodGet, "/reports/:run/:file", a.reportPart, report},
+		{http.MethodHead, "/reports/:run/:file", a.reportPart, report},
 	}
 }
 

@@ -27,8 +27,12 @@ func TestRouting(t *testing.T) {
 		status       int
 		allow        string
 	}{
-		{http.MethodGet, "/", 404, ""},
-		{http.MethodPost, "/", 404, ""},
+		{http.MethodGet, "/", 200, ""},
+		{http.MethodHead, "/", 200, ""},
+		{http.MethodPost, "/", 405, "GET, HEAD"},
+		{http.MethodGet, "/reports/", 404, ""},
+		{http.MethodGet, "/reports/run/report.html", 404, ""},
+		{http.MethodPost, "/reports/run/report.html", 405, "GET, HEAD"},
 		{http.MethodPost, "/v1/async/", 404, ""},
 		{http.MethodPost, "/V1/ASYNC", 404, ""},
 		{http.MethodPost, "//v1/async", 404, ""},
@@ -67,7 +71,7 @@ func TestRouting(t *testing.T) {
 			require.Less(t, len(a.body), 600)
 		}
 	}
-	for _, target := range []string{"CONNECT x:1", "GET http://elsewhere/", "CONNECT /v1/async", "OPTIONS http://x/v1/async"} {
+	for _, target := range []string{"CONNECT x:1", "GET http://elsewhere/nowhere", "CONNECT /v1/async", "OPTIONS http://x/v1/async"} {
 		method, path, _ := strings.Cut(target, " ")
 		a := api.raw(t, method, "/", target+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 		require.Contains(t, []int{404, 405}, a.status, path)

@@ -26,7 +26,7 @@ import (
 )
 
 // FlushTime is how long a stop waits for the spans that have not been sent.
-const FlushTime = 2 * time.Second
+const FlushTime = time.Second
 
 const (
 	scope = "github.com/twinlane/twinlane"
