@@ -20,17 +20,19 @@ packages = $(addsuffix /...,$(modules))
 ##@ Run it
 
 .PHONY: up
-up: ## Start the containers and wait until they are healthy
-	docker compose up --detach --build --wait
+up: ## Start the containers and wait until they are healthy; TRACING=1 with traces
+	@mkdir -p k6/out
+	$(if $(TRACING),TRACING=1 )docker compose $(if $(TRACING),--profile tracing )up --detach --build --wait
 	@printf '%-12s http://127.0.0.1:%s\n' \
 		gateway "$${GATEWAY_PORT:-8080}" \
 		RabbitMQ "$${MANAGEMENT_PORT:-15672} (user and password twinlane)" \
 		Prometheus "$${PROMETHEUS_PORT:-9090}" \
-		Grafana "$${GRAFANA_PORT:-3000}"
+		Grafana "$${GRAFANA_PORT:-3000}" \
+		$(if $(TRACING),Jaeger "$${JAEGER_PORT:-16686}")
 
 .PHONY: down
 down: ## Stop the containers; their volumes stay
-	docker compose --profile load down
+	docker compose --profile load --profile tracing down
 
 .PHONY: local
 local: ## Start the same without Docker: a private RabbitMQ, worker, gateway, Prometheus if installed
