@@ -99,31 +99,41 @@ const readRow = `(() => {
 		Links: [...row.querySelectorAll('a')].map((a) => a.href) };
 })()`
 
-func awaitRow(t *testing.T, p *browsertest.Page, lane, state string) row {
-	t.Helper()
+// awaitRow waits until the newest task is in that lane and state.
+func (v *visit) awaitRow(lane, state string) row {
+	v.t.Helper()
 	var newest row
-	require.Eventually(t, func() bool {
-		if !browsertest.Eval[bool](p, `document.querySelector('#tasks tbody tr') !== null`) {
+	require.Eventually(v.t, func() bool {
+		if v.rows() == 0 {
 			return false
 		}
-		newest = browsertest.Eval[row](p, readRow)
+		newest = browsertest.Eval[row](v.Page, readRow)
 		return newest.Lane == lane && strings.HasPrefix(newest.State, state)
 	}, 30*time.Second, 20*time.Millisecond, "%s %s", lane, state)
 	return newest
 }
 
-func news(p *browsertest.Page) string {
-	return browsertest.Eval[string](p, `document.querySelector('[aria-live=polite]').textContent`)
+// news is what a screen reader says.
+func (v *visit) news() string {
+	return browsertest.Eval[string](v.Page, `document.querySelector('[aria-live=polite]').textContent`)
 }
 
 func press(lane string) chromedp.Action[chromedp.Void] {
 	return chromedp.Click(chromedp.CSS("button[data-lane=" + lane + "]"))
 }
 
+// visit is a person's visit to the page.
+type visit struct {
+	*browsertest.Page
+	t       *testing.T
+	browser *browsertest.Browser
+	api     *testAPI
+	lab     *lab
+}
+
 // TestPageInABrowser uses the page as a person does.
 func TestPageInABrowser(t *testing.T) {
 	t.Parallel()
-	browser := browsertest.Start(t)
 	reports := t.TempDir()
 	write(t, reports, "20260102T030405Z/report.html", "<!doctype html><title>Report</title><script>document.title += ' ran'; fetch('/v1/runs/r')</script>")
 	l := &lab{outcomes: newOutcomes()}
@@ -132,91 +142,117 @@ func TestPageInABrowser(t *testing.T) {
 		Publisher: l, Worker: l, Outcomes: l.outcomes, FaultInjection: true, ReportsDir: reports,
 		Links: []Link{link(t, "Grafana", "http://:3000"), link(t, "Traces", "http://:16686/trace/TRACE_ID")},
 	})
-	p := browser.Open(t, api.URL+"/", browsertest.View{})
-	p.Run(chromedp.SetValue(chromedp.CSS("#duration"), "400"))
-
-	t.Run("sync", func(t *testing.T) {
-		p.Run(press("sync"))
-		r := awaitRow(t, p, "Sync", "completed")
-		require.Regexp(t, `^[4-9]\d\d ms$`, r.Answer, "the answer comes after the work")
-		require.Regexp(t, `^[4-9]\d\d ms$`, r.Work)
-		require.Regexp(t, `^queue .* ms, work [4-9]\d\d ms, answer after`, r.Bar)
-		require.Contains(t, news(p), "Sync lane: completed")
-	})
-	t.Run("async, by keyboard", func(t *testing.T) {
-		p.Run(chromedp.Focus(chromedp.CSS("button[data-lane=async]")), chromedp.KeyEvent("\r"))
-		require.Eventually(t, func() bool { return strings.HasPrefix(news(p), "Async lane: accepted after") }, 5*time.Second, time.Millisecond)
-		r := awaitRow(t, p, "Async", "completed")
-		require.Regexp(t, `^(< 1|\d{1,2}|1\d\d) ms$`, r.Answer, "the answer does not wait for the work")
-		require.Regexp(t, `^[2-3]\d\d ms$`, r.Queue)
-		require.Regexp(t, `^[6-9]\d\d ms$`, r.All)
-		require.Regexp(t, `^Async lane: completed \d+ ms after it was accepted; the answer came after`, news(p))
-		require.Equal(t, "async", browsertest.Eval[string](p, `document.activeElement.dataset.lane`), "the focus stays")
-		require.Regexp(t, `^`+api.URL+`/v1/tasks/`, r.Links[0])
-		require.Equal(t, "http://127.0.0.1:16686/trace/"+l.traces[0][3:35], r.Links[1], "the page has begun the trace")
-	})
-	t.Run("wait", func(t *testing.T) {
-		p.Run(press("wait"))
-		require.Equal(t, "true", browsertest.Eval[string](p, `document.querySelector('button[data-lane=wait]').ariaDisabled`))
-		p.Run(press("wait")) // does nothing: one at a time
-		r := awaitRow(t, p, "Wait", "completed")
-		require.Regexp(t, `^[6-9]\d\d ms$`, r.Answer)
-		require.Equal(t, 3, browsertest.Eval[int](p, `document.querySelectorAll('#tasks tbody tr').length`))
-	})
-	t.Run("failures", func(t *testing.T) {
-		p.Run(chromedp.SetValue(chromedp.CSS("#fail"), "permanent"), press("async"))
-		require.Contains(t, awaitRow(t, p, "Async", "dead").State, "permanent: injected failure")
-		p.Run(press("sync"))
-		require.Contains(t, awaitRow(t, p, "Sync", "failed").State, "The task failed: injected failure")
-		browsertest.Eval[string](p, `document.querySelector('#fail').value = ''`)
-		l.refuseWith(rabbitmq.ErrNacked)
-		p.Run(press("async"))
-		require.Contains(t, awaitRow(t, p, "Async", "refused").State, "The queue is full")
-		require.Contains(t, news(p), "The queue is full")
-		l.refuseWith(nil)
-	})
-	t.Run("looks", func(t *testing.T) { looks(t, p) })
-	t.Run("only the last ten", func(t *testing.T) {
-		p.Run(chromedp.SetValue(chromedp.CSS("#duration"), "0"))
-		for range 10 {
-			p.Run(press("sync"))
-			require.Eventually(t, func() bool {
-				return browsertest.Eval[bool](p, `document.querySelector('button[data-lane=sync]').ariaDisabled === null`)
-			}, 5*time.Second, time.Millisecond)
-		}
-		require.Equal(t, 10, browsertest.Eval[int](p, `document.querySelectorAll('#tasks tbody tr').length`))
-		p.Run(chromedp.SetValue(chromedp.CSS("#duration"), "70000"), press("sync"))
-		require.Equal(t, 10, browsertest.Eval[int](p, `document.querySelectorAll('#tasks tbody tr').length`))
-		require.False(t, browsertest.Eval[bool](p, `document.querySelector('#duration').checkValidity()`), "no task that is refused anyway")
-	})
+	browser := browsertest.Start(t)
+	v := &visit{Page: browser.Open(t, api.URL+"/", browsertest.View{}), t: t, browser: browser, api: api, lab: l}
+	v.task(400, "")
+	v.sync()
+	v.asyncByKeyboard()
+	v.wait()
+	v.failures()
+	v.looks()
+	v.onlyTheLastTen()
 
 	// Answers of the 4xx and 5xx are told of on the console, as they were asked for.
-	for _, problem := range p.Problems() {
+	for _, problem := range v.Problems() {
 		require.Contains(t, problem, "Failed to load resource")
 	}
-	for _, address := range p.Requests() {
+	for _, address := range v.Requests() {
 		require.True(t, strings.HasPrefix(address, api.URL+"/") || strings.HasPrefix(address, "data:"), address)
 	}
+	v.reportIsKeptFromTheAPI()
+	v.gatewayIsGone()
+}
 
-	t.Run("a report is kept from the API", func(t *testing.T) {
-		report := browser.Open(t, api.URL+"/reports/20260102T030405Z/report.html", browsertest.View{})
-		require.Equal(t, "Report ran", browsertest.Eval[string](report, "document.title"))
-		require.Equal(t, "null", browsertest.Eval[string](report, "self.origin"))
-		require.Contains(t, strings.Join(report.Problems(), "\n"), "violates the following Content Security Policy directive")
-	})
-	t.Run("the gateway is gone", func(t *testing.T) {
-		p.Run(chromedp.SetValue(chromedp.CSS("#duration"), "0"))
-		api.CloseClientConnections()
-		api.Close()
-		p.Run(press("sync"))
-		require.Contains(t, awaitRow(t, p, "Sync", "failed").State, "The gateway gave no answer")
-	})
+// task says what the next task is.
+func (v *visit) task(ms int, fail string) {
+	v.t.Helper()
+	browsertest.Eval[string](v.Page, fmt.Sprintf(`document.querySelector('#duration').value = '%d', document.querySelector('#fail').value = '%s'`, ms, fail))
+}
+
+// rows is how many tasks are listed.
+func (v *visit) rows() int {
+	return browsertest.Eval[int](v.Page, `document.querySelectorAll('#tasks tbody tr').length`)
+}
+
+func (v *visit) sync() {
+	v.Run(press("sync"))
+	r := v.awaitRow("Sync", "completed")
+	require.Regexp(v.t, `^([4-9]\d\d|\d{4}) ms$`, r.Answer, "the answer comes after the work")
+	require.Regexp(v.t, `^([4-9]\d\d|\d{4}) ms$`, r.Work)
+	require.Regexp(v.t, `^queue .* ms, work \d+ ms, answer after`, r.Bar)
+	require.Contains(v.t, v.news(), "Sync lane: completed")
+}
+
+func (v *visit) asyncByKeyboard() {
+	v.Run(chromedp.Focus(chromedp.CSS("button[data-lane=async]")), chromedp.KeyEvent("\r"))
+	require.Eventually(v.t, func() bool { return strings.HasPrefix(v.news(), "Async lane: accepted after") }, 5*time.Second, time.Millisecond)
+	r := v.awaitRow("Async", "completed")
+	require.Regexp(v.t, `^(< 1|\d{1,3}) ms$`, r.Answer, "the answer does not wait for the work")
+	require.Regexp(v.t, `^([2-9]\d\d|\d{4}) ms$`, r.Queue)
+	require.Regexp(v.t, `^([6-9]\d\d|\d{4}) ms$`, r.All)
+	require.Regexp(v.t, `^Async lane: completed \d+ ms after it was accepted; the answer came after`, v.news())
+	require.Equal(v.t, "async", browsertest.Eval[string](v.Page, `document.activeElement.dataset.lane`), "the focus stays")
+	require.Regexp(v.t, `^`+v.api.URL+`/v1/tasks/`, r.Links[0])
+	require.Equal(v.t, "http://127.0.0.1:16686/trace/"+v.lab.traces[0][3:35], r.Links[1], "the page has begun the trace")
+}
+
+func (v *visit) wait() {
+	v.Run(press("wait"))
+	require.Equal(v.t, "true", browsertest.Eval[string](v.Page, `document.querySelector('button[data-lane=wait]').ariaDisabled`))
+	v.Run(press("wait")) // does nothing: one at a time
+	r := v.awaitRow("Wait", "completed")
+	require.Regexp(v.t, `^([6-9]\d\d|\d{4}) ms$`, r.Answer)
+	require.Equal(v.t, 3, v.rows())
+}
+
+func (v *visit) failures() {
+	v.task(400, "permanent")
+	v.Run(press("async"))
+	require.Contains(v.t, v.awaitRow("Async", "dead").State, "permanent: injected failure")
+	v.Run(press("sync"))
+	require.Contains(v.t, v.awaitRow("Sync", "failed").State, "The task failed: injected failure")
+	v.task(400, "")
+	v.lab.refuseWith(rabbitmq.ErrNacked)
+	v.Run(press("async"))
+	require.Contains(v.t, v.awaitRow("Async", "refused").State, "The queue is full")
+	require.Contains(v.t, v.news(), "The queue is full")
+	v.lab.refuseWith(nil)
+}
+
+func (v *visit) onlyTheLastTen() {
+	v.task(0, "")
+	for range 10 {
+		v.Run(press("sync"))
+		require.Eventually(v.t, func() bool {
+			return browsertest.Eval[bool](v.Page, `document.querySelector('button[data-lane=sync]').ariaDisabled === null`)
+		}, 5*time.Second, time.Millisecond)
+	}
+	require.Equal(v.t, 10, v.rows())
+	v.task(70_000, "")
+	v.Run(press("sync"))
+	require.False(v.t, browsertest.Eval[bool](v.Page, `document.querySelector('#duration').checkValidity()`), "no task that is refused anyway")
+	require.NotContains(v.t, v.news(), "sending")
+}
+
+func (v *visit) reportIsKeptFromTheAPI() {
+	report := v.browser.Open(v.t, v.api.URL+"/reports/20260102T030405Z/report.html", browsertest.View{})
+	require.Equal(v.t, "Report ran", browsertest.Eval[string](report, "document.title"))
+	require.Equal(v.t, "null", browsertest.Eval[string](report, "self.origin"))
+	require.Contains(v.t, strings.Join(report.Problems(), "\n"), "violates the following Content Security Policy directive")
+}
+
+func (v *visit) gatewayIsGone() {
+	v.task(0, "")
+	v.api.CloseClientConnections()
+	v.api.Close()
+	v.Run(press("sync"))
+	require.Contains(v.t, v.awaitRow("Sync", "failed").State, "The gateway gave no answer")
 }
 
 // looks holds that the page can be read: on a phone, and by the contrast of its
 // text, which is that of its colour against what is behind it.
-func looks(t *testing.T, p *browsertest.Page) {
-	t.Helper()
+func (v *visit) looks() {
+	t, p := v.t, v.Page
 	for name, view := range map[string]browsertest.View{
 		"light": {}, "dark": {Dark: true}, "phone": {Width: 360, Height: 740, Phone: true}, "phone-dark": {Width: 360, Height: 740, Phone: true, Dark: true},
 	} {

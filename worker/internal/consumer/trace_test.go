@@ -95,7 +95,7 @@ func TestMovedDeliveryStaysInItsTrace(t *testing.T) {
 }
 
 // TestNoTracesCostNoMemory holds for what runs for every delivery.
-func TestNoTracesCostNoMemory(t *testing.T) {
+func TestNoTracesCostNoMemory(t *testing.T) { //nolint:paralleltest // Allocations are those of the process.
 	c := &Consumer{settler: &settler{}}
 	r, err := receive(amqp.Delivery{Body: []byte(taskBody(1, time.Second, ""))})
 	require.NoError(t, err)
