@@ -28,7 +28,7 @@ func TestHelpIsTheReference(t *testing.T) {
 	for _, variable := range []string{
 		"AMQP_URL", "HTTP_ADDR", "ADMIN_ADDR", "LOG_LEVEL", "EXECUTOR", "CONCURRENCY", "POOL_CORE", "POOL_MAX",
 		"POOL_KEEP_ALIVE", "POOL_QUEUE", "POOL_POLICY", "KEY_QUEUE", "OS_THREADS", "WATCHDOG_LIMIT", "WATCHDOG_INTERVAL", "SYNC_CONCURRENCY", "TASK_TIMEOUT",
-		"MAX_ATTEMPTS", "DEFAULT_DURATION", "HTTP_ACTION_URL", "FAULT_INJECTION", "SHUTDOWN_GRACE",
+		"MAX_ATTEMPTS", "DEFAULT_DURATION", "HTTP_ACTION_URL", "FAULT_INJECTION", "SHUTDOWN_GRACE", "OTEL_EXPORTER_OTLP_ENDPOINT", "TRACE_SAMPLE_RATIO",
 	} {
 		require.Contains(t, strings.ReplaceAll(out, "\n", " "), "($"+variable+")")
 	}
@@ -55,6 +55,9 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"timeout":           {[]string{"--task-timeout", "10m"}, `TASK_TIMEOUT: 10m0s is not allowed; allowed: 1ms to 9m0s`},
 		"default duration":  {[]string{"--default-duration", "61s"}, `DEFAULT_DURATION: 1m1s is not allowed; allowed: 0s to 1m0s`},
 		"grace":             {[]string{"--shutdown-grace", "30s"}, `SHUTDOWN_GRACE: 30s is not allowed; allowed: 0s to 25s`},
+		"collector":         {[]string{"--otel-exporter-otlp-endpoint", "collector:4317"}, `OTEL_EXPORTER_OTLP_ENDPOINT: "collector:4317" is not allowed; allowed: http://host:port`},
+		"ratio":             {[]string{"--trace-sample-ratio", "2"}, `TRACE_SAMPLE_RATIO: 2 is not allowed; allowed: 0 to 1`},
+		"replay's ratio":    {[]string{"dlq", "replay", "--all", "--trace-sample-ratio", "2"}, `TRACE_SAMPLE_RATIO: 2 is not allowed; allowed: 0 to 1`},
 		"level":             {[]string{"--log-level", "loud"}, `LOG_LEVEL: "loud" is not allowed; allowed: debug, info, warn, error`},
 		"model":             {[]string{"--executor", "threads"}, `EXECUTOR: "threads" is not allowed; allowed: goroutine, serial, pool, keyed`},
 		"of another model":  {[]string{"--pool-core", "3"}, `POOL_CORE: not allowed with EXECUTOR=goroutine; allowed: with EXECUTOR=pool`},
