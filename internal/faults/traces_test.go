@@ -41,10 +41,7 @@ func TestTraces(t *testing.T) {
 	w.deadLetterAndReplay()
 	w.notSampled()
 
-	for _, s := range []*service{w.gateway, w.worker} {
-		require.NoError(t, s.terminate(t.Context()))
-	}
-	require.NotEmpty(t, w.collector.Named("POST /v1/sync"), "a stop sends what has not been sent")
+	w.stopSendsTheRest()
 }
 
 // oneTraceThroughARetry fails a task once. All of it is one trace, the client's.
@@ -140,6 +137,21 @@ func (w *traced) notSampled() {
 		`{"action":"delay","duration_ms":5}`, "Prefer", "wait=20")
 	w.await(later, "twinlane-worker process tasks.v1", 1)
 	require.Empty(w.t, w.collector.Trace(unsampled))
+}
+
+// stopSendsTheRest ends both services right after a task. Once they have ended,
+// all of its spans are there.
+func (w *traced) stopSendsTheRest() {
+	trace := w.send("/v1/sync", "5af7651916cd43dd8448eb211c80319c", "01", http.StatusOK, `{"action":"delay","duration_ms":5}`)
+	for _, s := range []*service{w.gateway, w.worker} {
+		require.NoError(w.t, s.terminate(w.t.Context()))
+	}
+	require.Equal(w.t, strings.TrimSpace(`
+twinlane-gateway server POST /v1/sync
+  twinlane-gateway client POST /v1/execute
+    twinlane-worker server POST /v1/execute
+      twinlane-worker internal run delay
+`), tree(w.collector.Trace(trace)))
 }
 
 // send sends a task within a trace, and returns the trace.
