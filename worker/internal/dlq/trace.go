@@ -17,7 +17,7 @@ func startSpan(ctx context.Context, tracer trace.Tracer, d amqp.Delivery) (own c
 	if tracer == nil {
 		return ctx, func() {}
 	}
-	options := []trace.SpanStartOption{trace.WithNewRoot(), trace.WithAttributes(tracing.TaskID.String(d.MessageId))}
+	options := []trace.SpanStartOption{trace.WithAttributes(tracing.TaskID.String(d.MessageId))}
 	if h, err := task.ParseHeaders(d.Headers); err == nil {
 		options = append(options, trace.WithLinks(trace.LinkFromContext(tracing.Continue(ctx, h))))
 	}
