@@ -116,7 +116,7 @@ func (r consumeRun) measure(ctx context.Context, e *Env, model executor.Config) 
 			return m, err
 		}
 	}
-	exec, err := executor.New(model, e.Metrics, e.Logger)
+	exec, err := e.newExecutor("", model)
 	if err != nil {
 		return m, err
 	}

@@ -164,7 +164,7 @@ func (a arrangement) measure(ctx context.Context, e *Env, part, length time.Dura
 
 // moreThanThreads gives each of too many receivers a message at the same time.
 func moreThanThreads(ctx context.Context, e *Env, blocks time.Duration) ([]Figure, error) {
-	pool, err := e.newExecutor(executor.Config{Model: executor.ModelPool, Pool: executor.Fixed(receivers), OSThreads: true})
+	pool, err := e.newExecutor("", executor.Config{Model: executor.ModelPool, Pool: executor.Fixed(receivers), OSThreads: true})
 	if err != nil {
 		return nil, err
 	}

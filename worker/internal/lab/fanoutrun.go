@@ -37,13 +37,9 @@ const fanoutSample = 10 * time.Millisecond
 
 // measure runs the servers and the users for as long as the window is.
 func (r fanoutRun) measure(ctx context.Context, e *Env, config executor.Config) (m fannedOut, err error) {
-	exec, err := executor.New(config, e.Metrics, e.Logger)
+	exec, err := e.newExecutor("", config)
 	if err != nil {
 		return m, err
-	}
-	observed, ok := exec.(executor.Observed)
-	if !ok {
-		return m, errors.New("the executor says nothing of itself")
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: executor.MaxOSThreads} // connections are not what is measured
 	client := &http.Client{Transport: transport}
@@ -74,7 +70,7 @@ func (r fanoutRun) measure(ctx context.Context, e *Env, config executor.Config) 
 		defer stop()
 		if warm.wait(running) == nil {
 			before = cpuTime()
-			m.underWay = sample(running, observed, r.window)
+			m.underWay = sample(running, exec, r.window)
 		}
 	})
 	total, rate, spent, err := users(running, client, endpoint, warm)

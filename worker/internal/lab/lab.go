@@ -87,8 +87,8 @@ type Env struct {
 	Size   Size
 	Logger *slog.Logger
 	// Metrics are those of the case, served while it runs: their names get the
-	// prefix lab_, and the labels experiment and case. One executor can register
-	// here; a case that has several uses MetricsOf.
+	// prefix lab_, and the labels experiment and case. What a case has several of
+	// registers with MetricsOf.
 	Metrics prometheus.Registerer
 	// Broker is nil unless the experiment needs one.
 	Broker *Broker

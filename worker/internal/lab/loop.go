@@ -25,7 +25,7 @@ type loop struct {
 
 // newLoop returns a loop whose mailbox takes so many messages.
 func (e *Env) newLoop(name string, mailbox int) (*loop, error) {
-	exec, err := e.newExecutor(executor.Config{Model: executor.ModelSerial, Concurrency: 1, OSThreads: true})
+	exec, err := e.newExecutor(name, executor.Config{Model: executor.ModelSerial, Concurrency: 1, OSThreads: true})
 	if err != nil {
 		return nil, err
 	}

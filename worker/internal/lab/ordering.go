@@ -81,7 +81,7 @@ func orderingCases(size Size) []Case {
 	} {
 		takes := alone / time.Duration(c.atOnce)
 		cases = append(cases, Case{Name: c.name, Takes: takes, Measure: func(ctx context.Context, e *Env) ([]Figure, error) {
-			exec, err := e.newExecutor(c.config)
+			exec, err := e.newExecutor("", c.config)
 			if err != nil {
 				return nil, err
 			}

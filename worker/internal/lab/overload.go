@@ -170,7 +170,7 @@ type flood struct {
 
 // run lets tasks arrive for length.
 func (f *flood) run(ctx context.Context, e *Env, config executor.Config, length time.Duration) error {
-	exec, err := e.newExecutor(config)
+	exec, err := e.newExecutor("", config)
 	if err != nil {
 		return err
 	}

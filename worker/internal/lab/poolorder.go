@@ -12,7 +12,7 @@ import (
 // showOrder submits tasks to a pool that do not end, and says where each goes.
 func showOrder(ctx context.Context, e *Env) ([]Figure, error) {
 	config := examplePool(executor.Abort)
-	exec, err := e.newExecutor(executor.Config{Model: executor.ModelPool, Pool: config})
+	exec, err := e.newExecutor("", executor.Config{Model: executor.ModelPool, Pool: config})
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func poolCases(size Size) []Case {
 
 // measure submits count tasks.
 func (t trial) measure(ctx context.Context, e *Env, count int) ([]Figure, error) {
-	exec, err := e.newExecutor(executor.Config{Model: executor.ModelPool, Pool: t.pool, OSThreads: t.osThreads})
+	exec, err := e.newExecutor("", executor.Config{Model: executor.ModelPool, Pool: t.pool, OSThreads: t.osThreads})
 	if err != nil {
 		return nil, err
 	}

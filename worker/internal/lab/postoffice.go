@@ -80,9 +80,9 @@ func (p *postOffice) sender(name string, deliver func()) error {
 	return nil
 }
 
-func (p *postOffice) pool(c executor.Config) (observed, error) {
+func (p *postOffice) pool(name string, c executor.Config) (observed, error) {
 	c.OSThreads = true
-	w, err := p.env.newExecutor(c)
+	w, err := p.env.newExecutor(name, c)
 	p.workers = append(p.workers, w)
 	return w, err
 }
@@ -100,7 +100,7 @@ func (p *postOffice) ownLoops() error {
 }
 
 func (p *postOffice) workerPool() error {
-	pool, err := p.pool(executor.Config{Model: executor.ModelPool, Pool: executor.Fixed(receivers)})
+	pool, err := p.pool("receivers", executor.Config{Model: executor.ModelPool, Pool: executor.Fixed(receivers)})
 	if err != nil {
 		return err
 	}
@@ -110,11 +110,11 @@ func (p *postOffice) workerPool() error {
 // blockingSender has a thread of its own for what the sender does, so that its
 // loop would be free even if that took time.
 func (p *postOffice) blockingSender() error {
-	pool, err := p.pool(executor.Config{Model: executor.ModelPool, Pool: executor.Fixed(receivers)})
+	pool, err := p.pool("receivers", executor.Config{Model: executor.ModelPool, Pool: executor.Fixed(receivers)})
 	if err != nil {
 		return err
 	}
-	calls, err := p.pool(executor.Config{Model: executor.ModelPool, Pool: executor.Single()})
+	calls, err := p.pool("sender", executor.Config{Model: executor.ModelPool, Pool: executor.Single()})
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (p *postOffice) blockingSender() error {
 // orderedReceiver has a receiver's loop hand its messages to workers, which take
 // them one after the other: they all have one key.
 func (p *postOffice) orderedReceiver() error {
-	calls, err := p.pool(executor.Config{Model: executor.ModelKeyed, Concurrency: receivers, KeyQueue: p.mailbox})
+	calls, err := p.pool("receivers", executor.Config{Model: executor.ModelKeyed, Concurrency: receivers, KeyQueue: p.mailbox})
 	if err != nil {
 		return err
 	}

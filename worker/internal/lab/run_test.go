@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq/rabbittest"
@@ -123,6 +126,45 @@ func TestMetricsAreThereWhileACaseRuns(t *testing.T) {
 		_, err := Run(t.Context(), e, Options{Registry: reg})
 		require.NoError(t, err)
 		require.Empty(t, names())
+	}
+}
+
+// TestExecutorsAreSeen holds that whoever watches an experiment sees the
+// executors of the case that runs.
+func TestExecutorsAreSeen(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		experiment Experiment
+		name       string
+		executors  int
+	}{
+		{eventloop(), workerPool, 2},
+		{pools(), ioDefault, 1},
+		{starvation(), blockingCalls, 2},
+		{ordering(), serially, 1},
+		{overload(), boundedAbort, 1},
+	} {
+		t.Run(tt.experiment.Name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cases := tt.experiment.Cases(Tiny)
+				i := slices.IndexFunc(cases, func(c Case) bool { return c.Name == tt.name })
+				only := tt.experiment
+				only.Cases = func(Size) []Case { return cases[i : i+1] }
+				only.Finding = func(Table) string { return "" }
+				reg := prometheus.NewRegistry()
+				done := make(chan error, 1)
+				go func() {
+					_, err := Run(t.Context(), only, Options{Size: Tiny, Registry: reg})
+					done <- err
+				}()
+				time.Sleep(cases[i].Takes / 2) //nolint:forbidigo // The clock of the bubble.
+				n, err := testutil.GatherAndCount(reg, "lab_executor_tasks")
+				require.NoError(t, err)
+				require.Equal(t, tt.executors, n)
+				require.NoError(t, <-done)
+			})
+		})
 	}
 }
 

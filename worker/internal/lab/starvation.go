@@ -118,11 +118,11 @@ type starving struct {
 // long it took until all requests were done.
 func (s *starving) run(ctx context.Context, begin func()) (took time.Duration, err error) {
 	s.ctx = ctx
-	if s.loops, err = s.env.newExecutor(executor.Config{Model: executor.ModelPool, Pool: executor.Fixed(starvingLoops), OSThreads: true}); err != nil {
+	if s.loops, err = s.env.newExecutor("the 10 threads", executor.Config{Model: executor.ModelPool, Pool: executor.Fixed(starvingLoops), OSThreads: true}); err != nil {
 		return 0, err
 	}
 	elastic := executor.PoolConfig{Core: elasticThreads, Max: elasticThreads, Queue: starvingRequests, Policy: executor.Abort}
-	if s.elastic, err = s.env.newExecutor(executor.Config{Model: executor.ModelPool, Pool: elastic, OSThreads: true}); err != nil {
+	if s.elastic, err = s.env.newExecutor("the pool of 20", executor.Config{Model: executor.ModelPool, Pool: elastic, OSThreads: true}); err != nil {
 		return 0, err
 	}
 	start := time.Now()

@@ -36,9 +36,10 @@ func arrive(ctx context.Context, count int, interval time.Duration, each func(i 
 	return nil
 }
 
-// newExecutor returns an executor of the case.
-func (e *Env) newExecutor(c executor.Config) (observed, error) {
-	exec, err := executor.New(c, nil, e.Logger)
+// newExecutor returns an executor of the case, whose metrics are served while it
+// runs. Part is its name in a case that has several, and else empty.
+func (e *Env) newExecutor(part string, c executor.Config) (observed, error) {
+	exec, err := executor.New(c, e.MetricsOf(part), e.Logger)
 	if err != nil {
 		return nil, err
 	}
