@@ -48,8 +48,8 @@ func (c *labRunCommand) runAll(ctx context.Context, std streams, experiments []l
 	var failed []error
 	for _, e := range experiments {
 		result, err := c.runOne(ctx, std, e, reg)
-		if ctx.Err() != nil {
-			failed = append(failed, fmt.Errorf("interrupted: %s has no result, and nothing of it is left", e.Name))
+		if err != nil && ctx.Err() != nil {
+			failed = append(failed, interrupted(e, err))
 			break
 		}
 		if err != nil {
@@ -64,6 +64,14 @@ func (c *labRunCommand) runAll(ctx context.Context, std streams, experiments []l
 	}
 	failed = append(failed, c.write(std.out, report))
 	return errors.Join(failed...)
+}
+
+// interrupted says of an experiment that was interrupted what is left of it.
+func interrupted(e lab.Experiment, err error) error {
+	if errors.Is(err, lab.ErrLeftBehind) {
+		return fmt.Errorf("interrupted: %s has no result: %w", e.Name, err)
+	}
+	return fmt.Errorf("interrupted: %s has no result, and nothing of it is left", e.Name)
 }
 
 // runOne runs an experiment and prints its table.

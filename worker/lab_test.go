@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,6 +59,26 @@ func TestLabGoesOnAfterAFailure(t *testing.T) {
 	out, _, err := runHens(t, labRunCommand{}, hens("one", errors.New("fox")), hens("two", nil))
 	require.EqualError(t, err, "one: hen: fox")
 	require.Contains(t, out, "two (X)")
+}
+
+func TestAnInterruptSaysWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	interrupt := func(left error) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		e := hens("one", left)
+		cases := e.Cases(lab.Full)
+		measure := cases[0].Measure
+		cases[0].Measure = func(ctx context.Context, env *lab.Env) ([]lab.Figure, error) {
+			cancel()
+			return measure(ctx, env)
+		}
+		e.Cases = func(lab.Size) []lab.Case { return cases }
+		return new(labRunCommand).runAll(ctx, streams{strings.NewReader(""), io.Discard, io.Discard}, []lab.Experiment{e, hens("two", nil)}, prometheus.NewRegistry())
+	}
+	require.EqualError(t, interrupt(nil), "interrupted: one has no result, and nothing of it is left")
+	err := interrupt(lab.ErrLeftBehind)
+	require.ErrorIs(t, err, lab.ErrLeftBehind)
+	require.NotContains(t, err.Error(), "nothing of it is left")
 }
 
 func TestLabWritesWhatMachinesRead(t *testing.T) {

@@ -233,7 +233,14 @@ func (b *Broker) withChannel(ctx context.Context, do func(*amqp.Channel) error) 
 	return err
 }
 
+// ErrLeftBehind is what Run returns where queues could not be deleted.
+var ErrLeftBehind = errors.New("queues may be left, which RabbitMQ deletes once nobody has used them for " + expiry.String())
+
 // close deletes all queues and disconnects. It does so also where ctx has ended.
 func (b *Broker) close(ctx context.Context) error {
-	return errors.Join(b.Delete(ctx, b.queues...), b.stop())
+	err := b.Delete(ctx, b.queues...)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLeftBehind, err)
+	}
+	return errors.Join(err, b.stop())
 }

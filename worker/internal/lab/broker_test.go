@@ -79,6 +79,23 @@ func TestAnInterruptLeavesNoQueue(t *testing.T) {
 	requireGone(t, name)
 }
 
+// TestWhatIsLeftIsSaid has the broker be gone when the queues are to be deleted.
+func TestWhatIsLeftIsSaid(t *testing.T) {
+	t.Parallel()
+	broker := rabbitmq.ConnectionConfig{URLs: []string{rabbittest.URL(t)}, Name: "left"}
+	proxy, cfg, err := proxied(t.Context(), broker)
+	require.NoError(t, err)
+	broken := errors.New("broken")
+	e := needsQueue("left", func(context.Context, *Env, string) error {
+		proxy.Close()
+		return broken
+	})
+	_, err = Run(t.Context(), e, Options{AMQPURL: cfg.URLs[0]})
+	require.ErrorIs(t, err, broken)
+	require.ErrorIs(t, err, ErrLeftBehind)
+	require.ErrorContains(t, err, "deletes once nobody has used them for 10m0s")
+}
+
 func TestAMissingBrokerIsSaidAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())

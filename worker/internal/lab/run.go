@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -36,7 +37,7 @@ type Watcher interface {
 }
 
 // Run runs an experiment to its end, or until ctx ends or a case fails. It
-// leaves nothing behind: no goroutine, no queue.
+// leaves nothing behind, no goroutine and no queue, or says ErrLeftBehind.
 func Run(ctx context.Context, e Experiment, o Options) (result Result, err error) {
 	cases := e.Cases(o.Size)
 	o.Logger = service.OrDiscard(o.Logger)
@@ -52,11 +53,7 @@ func Run(ctx context.Context, e Experiment, o Options) (result Result, err error
 		if env.Broker, err = openBroker(ctx, o.AMQPURL, e.Name); err != nil {
 			return result, err
 		}
-		defer func() {
-			if closed := env.Broker.close(ctx); err == nil {
-				err = closed
-			}
-		}()
+		defer func() { err = errors.Join(err, env.Broker.close(ctx)) }()
 		result.RabbitMQ = env.Broker.Version
 	}
 	o.Watcher.Begin(e, cases)
