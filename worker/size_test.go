@@ -31,7 +31,12 @@ func TestSizeOfWorkers(t *testing.T) {
 		require.Contains(t, out, figure)
 	}
 	require.Contains(t, out, "wait about half as long (M/D/c)")
+	require.Contains(t, strings.Join(strings.Fields(out), " "), "if they arrive independently of each other; in bursts they wait longer")
 	require.NotContains(t, out, "threads")
+
+	require.NotContains(t, out, "more than asked for")
+	_, out, _ = runWith(t, "", "size", "--rate", "4", "--task", "1s", "--concurrency", "10", "--per-replica", "4")
+	require.Contains(t, strings.Join(strings.Fields(out), " "), "replicas: 3 Of 4 tasks at once each, at most 4. They share the queue, so that they are as one line with all places. That makes 12, more than asked for")
 
 	code, out, _ = runWith(t, "", "size", "--rate", "400", "--task", "1s", "--concurrency", "300")
 	require.Zero(t, code)
@@ -98,6 +103,8 @@ func TestWrongSizesAreNamed(t *testing.T) {
 	}{
 		"nothing":              {nil, "say what to size: --wait and --service for a pool"},
 		"half a pool":          {[]string{"--wait", "1s"}, "give both of --wait and --service"},
+		"half a task":          {append(queue, "--wait", "1s"), "give both of --wait and --service"},
+		"more than a task":     {append(queue, "--service", "2s"), "--service: 2s is not allowed; allowed: up to 1s, which is all of --task"},
 		"no rate":              {[]string{"--task", "1s"}, "--rate is missing"},
 		"no task":              {[]string{"--rate", "1", "--max-wait", "1s"}, "--task is missing, or --wait and --service"},
 		"no goal":              {[]string{"--rate", "1", "--task", "1s"}, "give one of --max-wait and --concurrency"},

@@ -98,7 +98,7 @@ func (c *sizeCommand) validateUse() error {
 	switch {
 	case c.Rate == nil && (c.Task != nil || c.MaxWait != nil || c.Concurrency != nil || c.Measure):
 		return errors.New("--rate is missing: --task, --max-wait, --concurrency and --measure need it")
-	case (c.Wait != nil) != (c.Service != nil) && c.Rate == nil:
+	case c.Wait != nil && c.Service == nil, c.Service != nil && c.Wait == nil && c.Task == nil:
 		return errors.New("give both of --wait and --service")
 	case c.Rate == nil && !pool:
 		return errors.New("say what to size: --wait and --service for a pool of threads, --rate, --task and --max-wait for workers")
@@ -108,6 +108,8 @@ func (c *sizeCommand) validateUse() error {
 		return errors.New("--task is missing, or --wait and --service: how long does a task take?")
 	case c.Task != nil && pool && *c.Task != *c.Wait+*c.Service:
 		return service.NotAllowed("--task", *c.Task, fmt.Sprintf("%s, which --wait and --service are together, or none", *c.Wait+*c.Service))
+	case c.Task != nil && c.Service != nil && *c.Service > *c.Task:
+		return service.NotAllowed("--service", *c.Service, fmt.Sprintf("up to %s, which is all of --task", *c.Task))
 	case (c.MaxWait == nil) == (c.Concurrency == nil):
 		return errors.New("give one of --max-wait and --concurrency")
 	}

@@ -30,7 +30,7 @@ func (p Pool) Write(w io.Writer) error {
 			"%d × %s × (1 + %s ÷ %s) = %s, rounded up: cores × target utilisation × (1 + wait ÷ service). While one thread waits, others compute; with fewer the cores idle, with more they only take turns.",
 			p.Cores, trimmed(p.Utilisation, 3), Seconds(p.WaitSeconds), Seconds(p.ServiceSeconds), trimmed(p.ExactThreads, 2))},
 		{"database connections", fmt.Sprint(p.DatabaseConnections), fmt.Sprintf(
-			"%d × 2 + %d: cores × 2 + effective spindles, both of the database. It serves more connections by letting them wait for each other.",
+			"%d × 2 + %d: cores × 2 + effective spindles, of a database with as many cores; for another, --cores is those of its machine. It serves more connections by letting them wait for each other.",
 			p.Cores, p.Spindles)},
 	})
 }
@@ -85,7 +85,7 @@ func (p Plan) waitLine() line {
 		how = "M/D/c, approximated from M/M/c"
 	}
 	return line{"queue wait", fmt.Sprintf("p%s %s, mean %s", trimmed(p.Percentile, 3), p.Wait.AtPercentile, p.Wait.Mean), fmt.Sprintf(
-		"%s of all tasks have to wait at all (%s). A task is done that much plus its own time after it was accepted.", share(p.Wait.Probability), how)}
+		"%s of all tasks have to wait at all (%s), if they arrive independently of each other; in bursts they wait longer. A task is done that much plus its own time after it was accepted.", share(p.Wait.Probability), how)}
 }
 
 func (p Plan) constantLine() line {
@@ -95,6 +95,9 @@ func (p Plan) constantLine() line {
 
 func (p Plan) replicasLine() line {
 	why := fmt.Sprintf("Of %s at once each, at most %d. They share the queue, so that they are as one line with all places.", count(p.Replica.Concurrency, "task"), p.Demand.PerReplica)
+	if all := p.Replicas * p.Replica.Concurrency; all > p.Concurrency {
+		why += fmt.Sprintf(" That makes %d, more than asked for: tasks wait less than predicted.", all)
+	}
 	if s := p.Demand.Service; s > 0 {
 		why += fmt.Sprintf(" The computing of %s a task keeps %s busy, of which each worker has %d and uses %s %%.",
 			Seconds(s.Seconds()), plural(trimmed(AtWork(p.Demand.Rate, s.Seconds()), 2), "core"), p.Demand.Cores, trimmed(100*p.Demand.Utilisation, 1))
