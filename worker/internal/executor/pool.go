@@ -9,7 +9,9 @@ import (
 // pool runs tasks on workers that stay, with a queue and a saturation policy. It
 // has the rules of a java.util.concurrent.ThreadPoolExecutor: which of worker,
 // queue and policy takes a task, when a worker ends, and what a change of its
-// sizes does. Of several idle workers, the one that became idle last takes a
+// sizes does. It differs once it is drained: every submit is refused with
+// ErrStopped then, where all policies but abort of that one drop the task and tell
+// nobody. Of several idle workers, the one that became idle last takes a
 // task, so that those that are not needed stay idle and end.
 //
 // The rules are kept by counting. A task that an idle worker takes is ready: it
