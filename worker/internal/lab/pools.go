@@ -43,13 +43,13 @@ func pools() Experiment {
 		Name:     "pools",
 		Part:     "C",
 		Question: "How many threads does a pool need, what does a bound on its queue cost, and what becomes of tasks when both are full?",
-		Method: "10,000 tasks are submitted as fast as they are taken (1,000 with --quick, and bounds of a tenth). An I/O task computes 500 hashes and then waits for 1 ms; a CPU task computes as much and does not wait. " +
+		Method: "10,000 tasks are submitted as fast as they are taken (1,000 with --quick, where the bounded queue has 100 places). An I/O task computes 500 hashes and then waits for 1 ms; a CPU task computes as much and does not wait. " +
 			"The pool is the executor of the model pool, with the order of use of a ThreadPoolExecutor. default: core 1, queue and max without bound. formula: core = cores × 0.8 × (1 + wait ÷ service); for CPU tasks, a core each. " +
 			"bounded queue: the same core, 1,000 places, max without bound. cached: no queue, a worker for each task. fixed and single: 10 workers and one, queue without bound. " +
 			"Workers are goroutines, or have an OS thread each, of which there are at most 2,000: submits beyond that wait. Each policy is that of a pool of core 3, max 5 and 200 places.",
 		Notes: []string{
 			"Published is that default and formula are about the same, because there the formula comes to 4 × 0.2 × (1 + 0.4) = 1.12: the one thread that there is by default. Where tasks wait for longer than they compute, it comes to more, and that makes the difference.",
-			"Goroutines are no threads: they cost some KiB and less than a microsecond, so that a bounded queue with an unbounded max costs little with them. With OS threads it shows what was published.",
+			"Goroutines are no threads: they cost some KiB and less than a microsecond, so that a bounded queue with an unbounded max costs little with them. With an OS thread for each, it costs what a thread costs. The write-up does not say what its tasks did: what it says of a bounded queue stands beside those that only compute, which can gain nothing by more threads.",
 			"Predicted times take the tasks' times as they are when one runs alone. A timer of 1 ms is late by some tenths on a busy machine.",
 		},
 		Quantities: []Quantity{
