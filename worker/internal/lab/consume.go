@@ -133,12 +133,14 @@ func consumeFinding(t Table) string {
 	rate := func(name string) float64 { return t.Measured(name, "stored_messages_per_second") }
 	ratio := func(l consumeLoad) string { return Times.format(t.Measured(l.inFlightName(), "ratio_to_waiting")) }
 	arrive, backlog := loads[0], loads[1]
-	share := t.Measured(arrive.waitingName(), "stored_share_of_arrivals")
-	waits := fmt.Sprintf("A consumer that waits for each write stores %s of the 2,500/s that arrive and falls behind", Share.format(share))
-	if share > .97 {
-		waits = "Here a write is so fast that even a consumer that waits for each keeps up with 2,500/s, against what was published"
+	share := func(name string) float64 { return t.Measured(name, "stored_share_of_arrivals") }
+	arrived := func(name string) string { return PerSecond.format(t.Measured(name, "arrived_messages_per_second")) }
+	waiting, inFlight := arrive.waitingName(), arrive.inFlightName()
+	waits := fmt.Sprintf("A consumer that waits for each write stores %s of the %s that arrive and falls behind", Share.format(share(waiting)), arrived(waiting))
+	if share(waiting) > .97 {
+		waits = fmt.Sprintf("Here a write is so fast that even a consumer that waits for each keeps up with the %s that arrive, against what was published", arrived(waiting))
 	}
-	return fmt.Sprintf("%s, one with up to %d writes in flight stores %s of them and, from a backlog, %s as many as when it waits (%s); with a store that takes %s longer for each write it is %s.",
-		waits, consumeInFlight, Share.format(t.Measured(arrive.inFlightName(), "stored_share_of_arrivals")),
+	return fmt.Sprintf("%s, one with up to %d writes in flight stores %s of %s and, from a backlog, %s as many as when it waits (%s); with a store that takes %s longer for each write it is %s.",
+		waits, consumeInFlight, Share.format(share(inFlight)), arrived(inFlight),
 		ratio(backlog), PerSecond.format(rate(backlog.inFlightName())), Seconds.format(consumeDelay.Seconds()), ratio(loads[3]))
 }

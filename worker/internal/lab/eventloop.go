@@ -193,10 +193,23 @@ func moreThanThreads(ctx context.Context, e *Env, blocks time.Duration) ([]Figur
 }
 
 func eventloopFinding(t Table) string {
-	one, own, pool, fast := t.Measured(oneLoop, receivedPerMinute), t.Measured(ownLoops, receivedPerMinute),
-		t.Measured(workerPool, receivedPerMinute), t.Measured(fastWorkers, receivedPerMinute)
-	return fmt.Sprintf("A receiver that blocks held its own event loop back to %s sent messages instead of %s, and a loop for each sent more without receiving more (%s after %s); "+
-		"10 receivers on workers took what came (%s), and at most %.1f times as much as one does (%s): blocking work belongs on workers, as many as it takes, and not on a loop.",
-		PerMinute.format(t.Measured(oneLoop, sentPerMinute)), PerMinute.format(t.Measured(ownLoops, sentPerMinute)),
-		PerMinute.format(own), PerMinute.format(one), PerMinute.format(pool), fast/own, PerMinute.format(fast))
+	sent := func(name string) float64 { return t.Measured(name, sentPerMinute) }
+	received := func(name string) float64 { return t.Measured(name, receivedPerMinute) }
+	show := PerMinute.format
+	held := fmt.Sprintf("held its own event loop back to %s sent messages instead of %s, and a loop for each sent more", show(sent(oneLoop)), show(sent(ownLoops)))
+	if sent(oneLoop) > .9*sent(ownLoops) {
+		held = fmt.Sprintf("did not hold its own event loop back here, against what was published (%s sent messages, and %s with a loop for each), and a loop for each sent them",
+			show(sent(oneLoop)), show(sent(ownLoops)))
+	}
+	more := "without receiving more"
+	if received(ownLoops) > 1.1*received(oneLoop) {
+		more = fmt.Sprintf("and received %.1f times as much", received(ownLoops)/received(oneLoop))
+	}
+	took := fmt.Sprintf("took what came (%s)", show(received(workerPool)))
+	if received(workerPool) < .9*sent(workerPool) {
+		took = fmt.Sprintf("took %s of the %s that came", show(received(workerPool)), show(sent(workerPool)))
+	}
+	return fmt.Sprintf("A receiver that blocks %s %s (%s after %s); "+
+		"10 receivers on workers %s, and at most %.1f times as much as one does (%s): blocking work belongs on workers, as many as it takes, and not on a loop.",
+		held, more, show(received(ownLoops)), show(received(oneLoop)), took, received(fastWorkers)/received(ownLoops), show(received(fastWorkers)))
 }

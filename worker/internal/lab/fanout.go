@@ -147,14 +147,19 @@ func (w fanoutWay) figures(m fannedOut, faster float64) []Figure {
 }
 
 func fanoutFinding(t Table) string {
-	requests := func(name string) string { return Count.format(t.Measured(name, "requests_in_five_minutes")) }
+	const requests = "requests_in_five_minutes"
+	shown := func(name string) string { return Count.format(t.Measured(name, requests)) }
 	threads := func(name string) string { return Count.format(t.Measured(name, "os_threads")) }
 	var pools []string
+	effect := "makes them queue and does fewer"
 	for _, size := range fanoutPools() {
 		name := fanoutPoolName(size)
-		pools = append(pools, fmt.Sprintf("%s with %d (a call waits %s)", requests(name), size,
+		pools = append(pools, fmt.Sprintf("%s with %d (a call waits %s)", shown(name), size,
 			Seconds.format(t.Measured(name, "queue_wait_mean_seconds"))))
+		if t.Measured(name, requests) >= t.Measured(fanoutGoroutines, requests) {
+			effect = "was to make them queue and to do fewer, which not every one does here"
+		}
 	}
-	return fmt.Sprintf("Goroutines do %s requests in five minutes with %s OS threads, and a thread for each call does %s with %s; a pool that is too small for the calls at once makes them queue and does fewer, %s.",
-		requests(fanoutGoroutines), threads(fanoutGoroutines), requests(fanoutThreads), threads(fanoutThreads), strings.Join(pools, ", "))
+	return fmt.Sprintf("Goroutines do %s requests in five minutes with %s OS threads, and a thread for each call does %s with %s; a pool that is too small for the calls at once %s, %s.",
+		shown(fanoutGoroutines), threads(fanoutGoroutines), shown(fanoutThreads), threads(fanoutThreads), effect, strings.Join(pools, ", "))
 }

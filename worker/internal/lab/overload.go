@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -42,7 +41,7 @@ func overload() Experiment {
 			"a result is good if its task began before that. Without a bound, tasks wait in an unbounded queue, or on a goroutine each for one of 20 connections. " +
 			"With a bound, 200 wait, and a saturation policy decides on the rest: abort refuses it, discard_oldest drops the one that has waited longest, block has the source wait, which is back-pressure.",
 		Notes: []string{
-			"Memory is what is live at the end of the overload, beyond what was before. At 8 KiB a task and 1,000 tasks a second too many it grows by 8 MiB a second for as long as the overload lasts.",
+			"Memory is what is live at the end of the overload, beyond what was before. At 8 KiB a task and 1,000 tasks a second too many it grows by 8 MiB a second for as long as the overload lasts. It is the heap: the stack of a goroutine that waits, 2 KiB or more, comes on top.",
 			"Back-pressure protects the worker and not those who wait: what the source cannot hand over waits there, as messages wait in RabbitMQ behind a prefetch. Only a refusal, early and cheap, keeps the wait short: the gateway's 429.",
 			"A consumer that gets an error from abort must not drop the message: the worker of this project has it come back later.",
 		},
@@ -262,13 +261,4 @@ func (f *flood) figures(figures []Figure, published string) []Figure {
 func liveHeap() float64 {
 	runtime.GC()
 	return readProcess().heap
-}
-
-func overloadFinding(t Table) string {
-	good := func(name string) string { return PerSecond.format(t.Measured(name, goodPerSecond)) }
-	return fmt.Sprintf("Without a bound the longest wait came to %s and memory to %s, and %s of results were good, though as much was done; "+
-		"a bounded queue that refuses kept the wait below %s and %s good; back-pressure alone kept memory (%s) but not the wait (%s): a bound at the door is what keeps a service useful.",
-		Seconds.format(t.Measured(unboundedQueue, longestWait)), Bytes.format(t.Measured(unboundedQueue, heldBytes)), good(unboundedQueue),
-		Seconds.format(t.Measured(boundedAbort, longestWait)), good(boundedAbort),
-		Bytes.format(t.Measured(boundedBlock, heldBytes)), Seconds.format(t.Measured(boundedBlock, longestWait)))
 }

@@ -72,11 +72,12 @@ func poolsFinding(t Table) string {
 		return Count.format(t.Measured(policyNamed+string(p), quantity))
 	}
 	return fmt.Sprintf("I/O-bound tasks took %s on one worker and %s on the %s of the formula; CPU-bound ones took %s on a thread a core and %s on up to %s threads, which a bounded queue had made, %s; "+
-		"of what found pool and queue full, abort rejected %s, discard dropped %s, discard_oldest dropped %s, the caller ran %s, and block lost none.",
+		"of what found pool and queue full, abort rejected %s, discard dropped %s, discard_oldest dropped %s, the caller ran %s, and block lost %s.",
 		took(ioDefault), took(ioFormula), Count.format(t.Measured(ioFormula, poolWorkers)),
 		took(cpuFormula), took(cpuBounded), Count.format(t.Measured(cpuBounded, poolWorkers)),
 		asPublished(t.Measured(cpuBounded, poolSeconds)/t.Measured(cpuFormula, poolSeconds)),
-		count(executor.Abort, poolRejected), count(executor.Discard, poolDiscarded), count(executor.DiscardOldest, poolDiscarded), count(executor.CallerRuns, poolByCaller))
+		count(executor.Abort, poolRejected), count(executor.Discard, poolDiscarded), count(executor.DiscardOldest, poolDiscarded), count(executor.CallerRuns, poolByCaller),
+		none(Count.format(t.Measured(policyNamed+string(executor.Block), poolRejected)+t.Measured(policyNamed+string(executor.Block), poolDiscarded))))
 }
 
 // asPublished compares the time with a bounded queue to that without.

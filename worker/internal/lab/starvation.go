@@ -206,9 +206,17 @@ func raise(most *atomic.Int64, value int64) {
 }
 
 func starvationFinding(t Table) string {
-	return fmt.Sprintf("Calls that blocked the threads were served %s at a time, and fast work waited up to %s behind them; without blocking all %s were under way together and it waited %s; "+
+	return fmt.Sprintf("Calls that blocked the threads were served %s at a time, and fast work waited up to %s behind them; without blocking %s were under way together and it waited %s; "+
 		"with a pool of their own for what blocks, calls took %s in all, and fast work waited %s.",
 		Count.format(t.Measured(blockingCalls, callsAtOnce)), Seconds.format(t.Measured(blockingCalls, fastWait)),
-		Count.format(t.Measured(asyncCalls, callsAtOnce)), Seconds.format(t.Measured(asyncCalls, fastWait)),
+		allOf(t.Measured(asyncCalls, callsAtOnce), starvingRequests), Seconds.format(t.Measured(asyncCalls, fastWait)),
 		Seconds.format(t.Measured(separatePool, allDone)), Seconds.format(t.Measured(separatePool, fastWait)))
+}
+
+// allOf says a number of things out of all.
+func allOf(n float64, all int) string {
+	if n == float64(all) {
+		return "all " + Count.format(n)
+	}
+	return fmt.Sprintf("%s of %d", Count.format(n), all)
 }
