@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -48,10 +49,21 @@ func openBroker(ctx context.Context, urls, experiment string) (*Broker, error) {
 	}
 	b := &Broker{URLs: list, prefix: fmt.Sprintf("lab.%s.%s.", experiment, strings.ToLower(rand.Text()[:8]))}
 	if b.conn, b.stop, err = b.Connect(ctx, "lab"); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("RabbitMQ at %s: %w", b.hosts(), err)
 	}
 	b.Version = b.conn.BrokerVersion()
 	return b, nil
+}
+
+// hosts names the brokers, without their credentials.
+func (b *Broker) hosts() string {
+	var all []string
+	for _, address := range b.URLs {
+		if u, err := url.Parse(address); err == nil { // ParseURLs has seen to it
+			all = append(all, u.Host)
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // config is that of a connection called name.
@@ -118,7 +130,7 @@ func awaitReady(ctx context.Context, ready func() error) error {
 		select {
 		case <-tick.C:
 		case <-late.C:
-			return fmt.Errorf("no RabbitMQ reached within %s, which `make lab` would have started: %w", connectTimeout, err)
+			return fmt.Errorf("not reached within %s; `make lab` starts a broker where none runs: %w", connectTimeout, err)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -100,8 +100,10 @@ func TestAMissingBrokerIsSaidAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	_, err := Run(ctx, needsQueue("none", nil), Options{AMQPURL: "amqp://127.0.0.1:1/"})
+	_, err := Run(ctx, needsQueue("none", nil), Options{AMQPURL: "amqp://user:secret@127.0.0.1:1/, amqp://[::1]:2/"})
 	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "RabbitMQ at 127.0.0.1:1, [::1]:2: ")
+	require.NotContains(t, err.Error(), "secret")
 	_, err = Run(t.Context(), needsQueue("none", nil), Options{AMQPURL: "http://127.0.0.1/"})
 	require.ErrorContains(t, err, "broker address 1")
 }
