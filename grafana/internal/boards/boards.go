@@ -102,8 +102,20 @@ func (b *board) build() (dashboard.Dashboard, error) {
 	d, err := builder.Build()
 	if err == nil {
 		number(d.Panels)
+		show(&d)
 	}
 	return d, err
+}
+
+// show has links and annotations stand above the panels: the SDK puts all of them into a menu, in which nobody looks, and
+// from which some versions of Grafana leave out links to dashboards.
+func show(d *dashboard.Dashboard) { //nolint:staticcheck // The classic schema: Grafana 12 and older read no other.
+	for i := range d.Links {
+		d.Links[i].Placement = nil
+	}
+	for i := range d.Annotations.List {
+		d.Annotations.List[i].Placement = nil
+	}
 }
 
 // number gives every panel an id, by its place. It is what links to a single panel refer to.

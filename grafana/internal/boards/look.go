@@ -23,17 +23,16 @@ func LaneColours() map[string]string {
 
 // The units, by Grafana's ids.
 const (
-	seconds     = "s"
-	millis      = "ms"
-	share       = "percentunit"
-	perSecond   = "reqps"
-	opsPerSec   = "ops"
-	count       = "short"
-	bytesIEC    = "bytes"
-	cores       = "suffix: cores"
-	times       = "suffix:×"
-	noUnit      = "none"
-	bytesPerSec = "binBps"
+	seconds   = "s"
+	millis    = "ms"
+	share     = "percentunit"
+	perSecond = "reqps"
+	opsPerSec = "ops"
+	count     = "short"
+	bytesIEC  = "bytes"
+	cores     = "suffix: cores"
+	times     = "suffix:×"
+	noUnit    = "none"
 )
 
 // level is where a value changes its colour.

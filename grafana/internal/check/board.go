@@ -101,14 +101,16 @@ type Annotation struct {
 	Step        string      `json:"step"`
 	TitleFormat string      `json:"titleFormat"`
 	TextFormat  string      `json:"textFormat"`
+	Placement   string      `json:"placement"`
 	Datasource  *Datasource `json:"datasource"`
 }
 
 // Link leads to other dashboards, by their tags or by an address.
 type Link struct {
-	Type string   `json:"type"`
-	Tags []string `json:"tags"`
-	URL  string   `json:"url"`
+	Type      string   `json:"type"`
+	Tags      []string `json:"tags"`
+	URL       string   `json:"url"`
+	Placement string   `json:"placement"` // empty is above the panels
 }
 
 // Parse reads a dashboard.

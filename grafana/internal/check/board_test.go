@@ -64,6 +64,7 @@ func TestLintFindsWhatIsWrong(t *testing.T) {
 		"fixed data source":      {func(b *check.Board) { b.Panels[1].Targets[0].Datasource.UID = "prometheus" }, "its data source is not"},
 		"no data source":         {func(b *check.Board) { b.Panels[1].Datasource = nil }, "its data source is not"},
 		"annotation's source":    {func(b *check.Board) { b.Annotations.List[0].Datasource.UID = "x" }, "annotation Steps: its data source"},
+		"hidden switch":          {func(b *check.Board) { b.Annotations.List[0].Placement = "inControlsMenu" }, "hidden in a menu"},
 		"no variable for it":     {func(b *check.Board) { b.Templating.List = b.Templating.List[1:] }, "no variable datasource"},
 		"variable asked once":    {func(b *check.Board) { b.Templating.List[1].Refresh = 1 }, "variable run is not asked again"},
 		"variable of no kind":    {func(b *check.Board) { b.Templating.List[1].Query = "up" }, "neither for label_values nor for query_result"},
@@ -109,6 +110,7 @@ func TestLintLinks(t *testing.T) {
 		"nobody's tag":  func(b []*check.Board) { b[0].Links[0].Tags = []string{"other"} },
 		"only its own":  func(b []*check.Board) { b[1].Tags = nil },
 		"no link":       func(b []*check.Board) { b[1].Links = nil },
+		"in a menu":     func(b []*check.Board) { b[0].Links[0].Placement = "inControlsMenu" },
 		"tag of no one": func(b []*check.Board) { b[0].Links[0].Tags = nil },
 	} {
 		t.Run(name, func(t *testing.T) {

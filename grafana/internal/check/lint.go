@@ -57,6 +57,9 @@ func (l *linter) head() {
 	}
 	for _, a := range b.Annotations.List {
 		l.datasource("annotation "+a.Name, a.Datasource)
+		if a.Placement != "" {
+			l.wrong("annotation %s: its switch is hidden in a menu: %s", a.Name, a.Placement)
+		}
 	}
 }
 
@@ -207,6 +210,9 @@ func LintLinks(boards []*Board) []string {
 		for _, link := range b.Links {
 			if !link.resolves(boards) {
 				found = append(found, fmt.Sprintf("%s: a link leads nowhere: %+v", b.Title, link))
+			}
+			if link.Placement != "" {
+				found = append(found, fmt.Sprintf("%s: a link is hidden in a menu: %+v", b.Title, link))
 			}
 		}
 	}
