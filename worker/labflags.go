@@ -25,7 +25,7 @@ type labRunCommand struct {
 	CSV     bool     `name:"csv" xor:"form" help:"Print CSV instead of tables, a line a figure."`
 	HTML    string   `name:"html" type:"path" placeholder:"FILE" help:"Write a page with plots as well. It needs no other file."`
 	Results string   `type:"path" placeholder:"FILE" help:"Keep the results in this JSON file; an experiment that runs again replaces its earlier result."`
-	Metrics string   `placeholder:"ADDR" help:"Serve /metrics here while experiments run, such as 127.0.0.1:8092, where the Prometheus of both stacks looks."`
+	Metrics string   `placeholder:"ADDR" help:"Serve /metrics here while experiments run, such as 127.0.0.1:8092, where the Prometheus of the local stack looks."`
 }
 
 // Validate reports every value that is not allowed. The parser calls it.
