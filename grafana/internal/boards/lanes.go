@@ -53,17 +53,18 @@ func lanesTiles() []panel {
 // whatHappened shows in bands what failed when.
 func whatHappened() panel {
 	up := func(job string) string { return orZero(`max(up{job="` + job + `"})`) }
+	band := func(legend, expr string) query { return line(legend, `(`+expr+`) and on () count(up)`) }
 	return states("What happened, and when?", "Each band is green while one thing holds that the system needs. Read it from the left: the first red is the cause, what follows are its effects. "+
-		"Most bands are also red where nobody is there who could tell.",
-		line("a gateway is up", up("gateway")),
-		line("a worker is up", up("worker")),
-		line("the broker is up", up("rabbitmq")),
-		line("the queue has consumers", orZero(`clamp_max(sum(rabbitmq_detailed_queue_consumers{queue="tasks.v1"}), 1)`)),
-		line("the broker takes publishes", orZero(`min(gateway_amqp_connection_up{connection=~"gateway-publish.*"} - on (instance, connection) gateway_amqp_connection_blocked)`)),
-		line("the queue takes tasks", `1 - (`+total(`gateway_publisher_publishes_total{publisher="gateway-publish", outcome="nacked"}`)+` > bool 0) or vector(0)`),
-		line("no request fails", `1 - (`+total(`gateway_http_request_duration_seconds_count{code=~"5.."}`)+` > bool 0) or vector(0)`),
-		line("outcomes are known", orZero(`min(gateway_outcomes_caught_up)`)),
-		line("no task dies", `1 - (`+total(`worker_dead_total`)+` > bool 0) or vector(1)`),
+		"Most bands are also red where nobody is there who could tell, and there are none for times at which Prometheus did not run.",
+		band("a gateway is up", up("gateway")),
+		band("a worker is up", up("worker")),
+		band("the broker is up", up("rabbitmq")),
+		band("the queue has consumers", orZero(`clamp_max(sum(rabbitmq_detailed_queue_consumers{queue="tasks.v1"}), 1)`)),
+		band("the broker takes publishes", orZero(`min(gateway_amqp_connection_up{connection=~"gateway-publish.*"} - on (instance, connection) gateway_amqp_connection_blocked)`)),
+		band("the queue takes tasks", `1 - (`+total(`gateway_publisher_publishes_total{publisher="gateway-publish", outcome="nacked"}`)+` > bool 0) or vector(0)`),
+		band("no request fails", `1 - (`+total(`gateway_http_request_duration_seconds_count{code=~"5.."}`)+` > bool 0) or vector(0)`),
+		band("outcomes are known", orZero(`min(gateway_outcomes_caught_up)`)),
+		band("no task dies", `1 - (`+total(`worker_dead_total`)+` > bool 0) or vector(1)`),
 	)
 }
 
@@ -75,8 +76,9 @@ func lanesRED() []panel {
 				`sum by (lane, code) (`+onLane(`rate(`+laneRequests("gateway_http_request_duration_seconds_count", "")+`[$__rate_interval])`)+`) > 0`)),
 		lines("Which problems do clients see?", "Answers a second that tell of a problem, by its code; README.md and the OpenAPI description say what each means. Good: no line.",
 			perSecond, nil, line("{{code}}", rate("code", "gateway_http_problems_total")+` > 0`)),
-		colourLanes(lines("How long does an answer take?", "Median and 95th percentile by lane. Sync takes as long as the task, async as long as a confirm. Bad: an async lane that comes near the sync one.",
-			seconds, nil, line("{{lane}} p50", answers(0.5)), line("{{lane}} p95", answers(0.95)))).
+		colourLanes(lines("How long does an answer take?", "Median and 95th percentile by lane. Sync takes as long as the task, async as long as a confirm; requests that prefer to wait for their result are a part of async, and take as long as they wait. "+
+			"Bad: an async lane that comes near the sync one without such requests.",
+			seconds, nil, line("{{lane}} p50", answers(0.5)), exemplary(line("{{lane}} p95", answers(0.95))))).
 			OverrideByRegexp("/p95$/", []dashboard.DynamicConfigValue{
 				{Id: "custom.lineStyle", Value: map[string]any{"fill": "dash", "dash": []int{6, 4}}},
 			}),

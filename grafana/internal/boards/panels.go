@@ -209,7 +209,7 @@ func perStep(title, description string, all []column) *table.PanelBuilder {
 		Datasource(source()).
 		Span(24).
 		Height(tableHeight).
-		Unit(count).
+		Unit(noUnit).
 		Thresholds(thresholds()).
 		NoValue("–").
 		Footer(common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{})).

@@ -19,6 +19,9 @@ func ask(expr string) query {
 // line asks for a series over time. The legend is a template of labels.
 func line(legend, expr string) query { return ask(expr).Range().LegendFormat(legend) }
 
+// exemplary asks for exemplars besides: dots that lead to the trace of one request, where there are traces.
+func exemplary(q query) query { return q.Exemplar(true) }
+
 // now asks for a value at the end of the time range.
 func now(legend, expr string) query { return ask(expr).Instant().LegendFormat(legend) }
 

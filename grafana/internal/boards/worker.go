@@ -69,7 +69,7 @@ func workerTimes() []panel {
 	histogram := func(title, description, metric string) panel {
 		buckets := metric + `_bucket{lane="async"}`
 		return lines(title, description, seconds, nil,
-			line("p50", quantile(0.5, buckets)), line("p95", quantile(0.95, buckets)), line("p99", quantile(0.99, buckets)))
+			line("p50", quantile(0.5, buckets)), line("p95", quantile(0.95, buckets)), exemplary(line("p99", quantile(0.99, buckets))))
 	}
 	return []panel{
 		histogram("How long do tasks wait?", "Time from acceptance by the gateway to the start of the first attempt. Good: milliseconds. Bad: seconds, which is a worker that has less room than arrives.", "worker_task_queue_wait_seconds"),
