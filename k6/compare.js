@@ -3,7 +3,7 @@
 import { Counter } from 'k6/metrics';
 
 import { compare } from './lib/compare.js';
-import { regression } from './lib/findings.js';
+import { passes, regression } from './lib/findings.js';
 import { report } from './lib/report.js';
 import { readSummary } from './lib/stored.js';
 import { comparisonReport, findingLine } from './lib/terminal.js';
@@ -28,7 +28,8 @@ export default function () {
 }
 
 export function handleSummary() {
-  const summary = { ...now.summary, comparison, findings: [...now.summary.findings.filter(kept), ...found] };
+  const findings = [...now.summary.findings.filter(kept), ...found];
+  const summary = { ...now.summary, comparison, findings, passed: passes(findings) };
   const file = `${__ENV.B_FILE.replace(/[^/]*$/, '')}against-${comparison.baseline.replace(/[^A-Za-z0-9._-]/g, '_')}.html`;
   return { [file]: report(summary), stdout: ['', ...comparisonReport(summary), ...found.map(findingLine), `Report: ${file}`, ''].join('\n') };
 }

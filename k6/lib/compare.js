@@ -30,6 +30,8 @@ export function compare(baseline, summary, tolerance) {
     baseline_commit: baseline.environment.commit,
     ...tolerance,
     unlike: unlike(baseline, summary),
+    lacking: baseline.steps.filter((step) => step.complete && !pairs.some(([before]) => before === step)).map(({ name }) => name),
+    held: heldRates(baseline, summary),
     worse: all.filter(({ verdict }) => verdict === 'worse').length,
     better: all.filter(({ verdict }) => verdict === 'better').length,
     steps,
@@ -41,6 +43,13 @@ function unlike(baseline, summary) {
   return Object.keys(conditions)
     .filter((name) => baseline.settings[name] !== summary.settings[name])
     .map((name) => `${conditions[name]} ${summary.settings[name]} instead of ${baseline.settings[name]}`);
+}
+
+/** The rates that two breakpoint runs of the same lane held last; null for other runs. */
+function heldRates(baseline, summary) {
+  const lanes = [baseline, summary].map(({ settings }) => settings.lanes[0]);
+  return baseline.breakpoint === null || summary.breakpoint === null || lanes[0] !== lanes[1] ? null
+    : { baseline: baseline.breakpoint.last_good_rps, value: summary.breakpoint.last_good_rps };
 }
 
 function difference(measure, before, now, tolerance) {

@@ -72,16 +72,33 @@ function unanswered(steps) {
     'and count as errors.')];
 }
 
+/** Whether a run with these findings passed. */
+export function passes(all) {
+  return all.every(({ level }) => level !== 'failure');
+}
+
 /** Whoever names a baseline wants to know of what is worse than it, and of what cannot be compared. */
 export function regression(comparison) {
   if (comparison === null) {
     return [];
   }
-  const { baseline, steps, worse, unlike } = comparison;
+  const { baseline, steps, worse, unlike, lacking } = comparison;
   return [
     ...(steps.length === 0 || worse > 0 ? [failure(comparisonSentence(comparison))] : []),
+    ...heldLess(comparison),
+    ...(steps.length > 0 && lacking.length > 0 ? [note(`${format.plural(lacking.length, 'step')} of ${baseline} could not be compared, which this run has ` +
+      `not, or not whole: ${format.listing(lacking)}.`)] : []),
     ...(unlike.length > 0 ? [note(`The run is not the same experiment as ${baseline}: ${format.listing(unlike)}.`)] : []),
   ];
+}
+
+/** A break point that has come down is in no figure of a step: those beyond it are not there. */
+function heldLess({ baseline, held, tolerance_share: share }) {
+  if (held === null || (held.value || 0) >= (held.baseline || 0) * (1 - share)) {
+    return [];
+  }
+  const now = held.value === null ? 'no rate' : format.rate(held.value);
+  return [failure(`The lane held ${now}, and in ${baseline} ${format.rate(held.baseline)}.`)];
 }
 
 function total(steps, kind) {

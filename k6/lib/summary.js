@@ -5,7 +5,7 @@ import { stepBooks } from './books.js';
 import { findBreak } from './breakpoint.js';
 import { compare } from './compare.js';
 import { headline } from './headline.js';
-import { findings } from './findings.js';
+import { findings, passes } from './findings.js';
 import { predict, workersOf } from './prediction.js';
 import { failureClasses, stepMetrics } from './steps.js';
 import { stepRun } from './tasks.js';
@@ -43,7 +43,7 @@ export function summarise(data, settings, plan, env, now, against = null) {
   }
   summary.headline = headline(summary);
   summary.findings = findings(summary);
-  summary.passed = summary.findings.every((finding) => finding.level !== 'failure');
+  summary.passed = passes(summary.findings);
   return summary;
 }
 
@@ -119,7 +119,7 @@ function measureStep(metrics, step, run, ran) {
     throughput_rps: round(answered / seconds),
     goodput_rps: round(ok / seconds),
     drop_share: ratio(dropped, answered + dropped),
-    predicted_drop_share: ratio(step.predictedDrop, 1),
+    predicted_drop_share: step.predictedDrop === null ? null : ratio(step.predictedDrop, 1),
     // Requests in flight when the whole run is stopped did not fail.
     error_share: complete ? ratio(failed + unanswered, sent) : ratio(failed, answered),
     latency_ms: latency(metrics[names.latency]),

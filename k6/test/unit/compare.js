@@ -63,8 +63,26 @@ export function compareTests() {
     const other = summaryOf({ ...before, RPS: '200,1000' }, changed({})); // its step is called async_0200
     const { steps } = compare(other, summaryOf(env, changed({}), { ran: 45 }), usual);
     equal(steps.map(({ name }) => name), ['sync_200']);
+    const fewer = summaryOf({ ...env, RPS: '100' }, changed({}), { against: { baseline, tolerance: usual } });
+    equal([fewer.passed, fewer.findings], [true, [
+      { level: 'note', text: '2 steps of before could not be compared, which this run has not, or not whole: sync_200 and async_200.' },
+    ]]);
     const nothing = summaryOf(env, changed({}), { against: { baseline: summaryOf({ ...before, RPS: '50' }, changed({})), tolerance: usual } });
     equal([nothing.passed, nothing.findings[0].text], [false, 'No step of this run is one of before: nothing could be compared.']);
+  });
+
+  test('a lower break point is worse, although every step that both runs have is the same', () => {
+    const until = (broke) => (step) => (step.rps > broke ? null : { sent: step.rps * 10, dropped: step.rps === broke ? step.rps : 0, times: [2, 2, 3, 4, 5] });
+    const breaks = (run, broke, against) => summaryOf({ PRESET: 'breakpoint', RPS: '100..500:100', RUN: run }, until(broke), {
+      against, ran: (broke / 100 - 1) * 12 + 6, // k6 ends such a run amid the step that breaks
+    });
+    const [high, low] = [breaks('high', 500), breaks('low', 300)];
+    equal([high.breakpoint.last_good_rps, low.breakpoint.last_good_rps], [400, 200]);
+    const worse = breaks('low', 300, { baseline: high, tolerance: usual });
+    equal([worse.passed, worse.findings[0]], [false, { level: 'failure', text: 'The lane held 200/s, and in high 400/s.' }]);
+    equal(breaks('high', 500, { baseline: low, tolerance: usual }).passed, true);
+    equal(breaks('low', 300, { baseline: high, tolerance: { ...usual, tolerance_share: 0.5 } }).passed, true);
+    contains(breaks('none', 100, { baseline: low, tolerance: usual }).findings.map(({ text }) => text).join(), 'The lane held no rate, and in low 200/s.');
   });
 
   test('other experiments are compared, but not in silence', () => {
@@ -86,6 +104,10 @@ export function compareTests() {
     const text = JSON.stringify(baseline);
     equal(report(readSummary(text, 'f').summary) === report(baseline), true);
     const old = JSON.parse(text);
+    old.comparison = { ...against({ factor: 4 }).comparison };
+    delete old.comparison.lacking;
+    delete old.comparison.held;
+    equal(readSummary(JSON.stringify(old), 'f').summary.comparison, { lacking: [], held: null, ...old.comparison });
     delete old.comparison;
     delete old.environment.workers;
     old.steps.forEach((step) => delete step.prediction);
@@ -93,6 +115,7 @@ export function compareTests() {
     equal([problem, summary.comparison, summary.environment.workers, summary.steps[0].prediction], ['', null, null, null]);
     lacks(report(summary), '>undefined');
     equal(readSummary('{', 'a/b.json').problem, 'a/b.json: this is no JSON');
+    equal(readSummary('{"schema":1,"steps":[{"lane":"sync"},{"lane":"\\"><b>"}]}', 'f').problem, 'f: this is of a version that knows other lanes than this one: "><b>');
     ['null', '{}', '{"schema":2,"steps":[]}', '[]'].forEach((other) => contains(readSummary(other, 'f').problem, 'f: this is no summary.json of a sweep'));
   });
 
