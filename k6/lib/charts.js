@@ -28,8 +28,10 @@ export function barChart(summary, measure, width, height) {
     });
   });
   const parts = [grid(plot, axis), ...bars.map((bar) => drawBar(context, bar)), labels(bars), rateLabels(rates, group, plot)];
-  if (measure.nothing !== undefined && summary.steps.every((step) => measure.value(step) === 0)) {
-    parts.push(`<text class="tick middle" x="${at(plot.width / 2)}" y="${at(plot.height / 2)}">${escape(measure.nothing)}</text>`);
+  const remark = summary.steps.length === 0 ? 'nothing was measured'
+    : summary.steps.every((step) => measure.value(step) === 0) ? measure.nothing : undefined;
+  if (remark !== undefined) {
+    parts.push(`<text class="tick middle" x="${at(plot.width / 2)}" y="${at(plot.height / 2)}">${escape(remark)}</text>`);
   }
   return `<g transform="translate(${margin.left} ${margin.top})">${parts.join('')}</g>`;
 }

@@ -1,5 +1,6 @@
 // What a report says of the run itself: where it took place, what was set, and how to do it again.
 
+import { takesItsTime } from './actions.js';
 import * as format from './format.js';
 import { lanes } from './lanes.js';
 import { escape } from './markup.js';
@@ -48,7 +49,7 @@ function chosen({ settings, started_at: started, finished_at: finished }) {
   return [
     ['preset', settings.preset],
     ['gateway', settings.gateway_url],
-    ['task', `${settings.action}, ${format.exactTime(settings.task_ms)}`],
+    ['task', takesItsTime(settings.action) ? `${settings.action}, ${format.exactTime(settings.task_ms)}` : settings.action],
     ['payload', settings.payload_bytes === 0 ? 'none' : `${format.count(settings.payload_bytes)} bytes`],
     ['VUs', settings.vus === 'auto' ? 'auto' : `${settings.vus_preallocated} at first, at most ${settings.vus}`],
     ['step and gap', `${format.span(settings.step_seconds)} and ${format.span(settings.gap_seconds)}`],

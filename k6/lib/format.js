@@ -44,6 +44,9 @@ export function share(value) {
 
 /** A share as share writes it, without the sign, for tables that have it in their heading. */
 export function percent(value) {
+  if (value === null) {
+    return none;
+  }
   const hundredths = value * 100;
   if (hundredths === 0 || hundredths === 100) {
     return String(hundredths);

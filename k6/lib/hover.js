@@ -2,7 +2,10 @@
 // or reaches with the arrow keys. It runs in the browser, not in k6, and a page without it lacks nothing but that.
 
 for (const plot of document.querySelectorAll('.plot')) {
-  explore(plot, JSON.parse(plot.dataset.readings));
+  const readings = JSON.parse(plot.dataset.readings);
+  if (readings.length > 0) { // A run that was stopped before its first request has none.
+    explore(plot, readings);
+  }
 }
 
 /** Makes a chart answer. For a keyboard and a screen reader it is a slider, whose values are the rates. */

@@ -1,10 +1,8 @@
 // What theory expects of the queue in each step, from the size of the workers, the task's time and the rate.
 
+import { takesOnlyItsTime } from './actions.js';
 import { backlog, utilisation, waitAt, waits } from './queueing.js';
 import { lanes } from './lanes.js';
-
-/** The actions whose tasks take the time that is asked for, whatever else the machine does. */
-const timed = ['delay', 'block'];
 
 /** The workers as the environment tells: how many tasks they run at once in all. Null where that is not known. */
 export function workersOf(env) {
@@ -24,7 +22,7 @@ export function workersOf(env) {
  * `worker size`). Beyond it nothing lasts, and it is what the step's backlog grows to (`steady` false).
  */
 export function predict(step, settings, workers) {
-  if (workers === null || settings.taskMs === 0 || !lanes[step.lane].queued || !timed.includes(settings.action)) {
+  if (workers === null || settings.taskMs === 0 || !lanes[step.lane].queued || !takesOnlyItsTime(settings.action)) {
     return null;
   }
   const queue = {

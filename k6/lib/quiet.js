@@ -14,7 +14,7 @@ export function unseen() {
 
 /** How many tasks a step that lasted so many seconds can be expected to have had accepted. */
 export function tasksDue({ rps, predictedDrop }, seconds) {
-  return rps * seconds * (1 - predictedDrop);
+  return rps * seconds * (1 - (predictedDrop || 0));
 }
 
 /** Whether nothing is open any more, as far as the gateway that answered knows. */

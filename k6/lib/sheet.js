@@ -1,6 +1,7 @@
 // chart.svg: the four charts on one sheet, for a README. The sheet brings its own ground, light or dark as the reader's
 // system is, so that it can be read on any page.
 
+import { takesItsTime } from './actions.js';
 import { barChart, highestValue } from './charts.js';
 import * as format from './format.js';
 import { escape } from './markup.js';
@@ -47,7 +48,8 @@ export function chartTitle(summary, measure) {
 /** What a run asked of the system, in one line. */
 export function conditions({ settings }) {
   const vus = settings.vus === 'auto' ? 'as many VUs as needed' : `up to ${format.plural(settings.vus, 'VU')}`;
-  return `action ${settings.action}, ${format.exactTime(settings.task_ms)} a task, ${format.span(settings.step_seconds)} a step, ${vus}`;
+  const time = takesItsTime(settings.action) ? `, ${format.exactTime(settings.task_ms)} a task` : '';
+  return `action ${settings.action}${time}, ${format.span(settings.step_seconds)} a step, ${vus}`;
 }
 
 function sheetHeading({ settings }) {

@@ -1,5 +1,6 @@
 // The plan: which steps a sweep has, and what k6 needs to be told so that it runs and measures each on its own.
 
+import { takesItsTime } from './actions.js';
 import { bookMetrics, booksScenario } from './books.js';
 import { lanes } from './lanes.js';
 import { neededVUs, predictedDrop } from './little.js';
@@ -47,10 +48,16 @@ export function stepVUs(settings, lane, rps) {
   return settings.autoVUs ? neededVUs(rps, lanes[lane].holdSeconds(settings.taskMs / 1000)) : settings.vus;
 }
 
-/** Only a lane that waits for the work is bounded by settings alone; for the others nothing is expected to drop. */
+/**
+ * Only a lane that waits for the work is bounded by settings alone, null where they do not say how long that takes; for the
+ * others nothing is expected to drop.
+ */
 function stepPrediction(settings, lane, rps) {
-  const seconds = settings.taskMs / 1000;
-  return lanes[lane].waits ? predictedDrop(stepVUs(settings, lane, rps), rps, lanes[lane].holdSeconds(seconds)) : 0;
+  if (!lanes[lane].waits) {
+    return 0;
+  }
+  const seconds = lanes[lane].holdSeconds(settings.taskMs / 1000);
+  return takesItsTime(settings.action) ? predictedDrop(stepVUs(settings, lane, rps), rps, seconds) : null;
 }
 
 /**

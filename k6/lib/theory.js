@@ -1,5 +1,6 @@
 // The part of the report that holds the queue against what theory expects of it.
 
+import { takesItsTime } from './actions.js';
 import { bookedSteps } from './books.js';
 import * as format from './format.js';
 import { prose } from './markup.js';
@@ -21,8 +22,8 @@ function unknown({ settings, environment }) {
   return environment.workers === null
     ? 'How long tasks should wait depends on how many the workers do at once, which this run was not told: `make sweep` asks the ' +
       'running workers, and WORKER_CONCURRENCY says it by hand.'
-    : `Nothing is predicted of action ${settings.action} with ${format.exactTime(settings.task_ms)} a task: how long its tasks take ` +
-      'does not follow from the settings alone.';
+    : `Nothing is predicted of action ${settings.action}${takesItsTime(settings.action) ? ` with ${format.exactTime(settings.task_ms)} a task` : ''}: ` +
+      'how long its tasks take does not follow from the settings alone.';
 }
 
 function words({ settings, environment }, steps) {

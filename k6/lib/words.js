@@ -1,5 +1,6 @@
 // The explanations beside the charts. Every sentence is computed from the run's own numbers and settings.
 
+import { takesItsTime, takesOnlyItsTime } from './actions.js';
 import { booksSentence } from './audit.js';
 import { failureNames } from './findings.js';
 import * as format from './format.js';
@@ -15,7 +16,7 @@ const mostRates = 10;
 export function throughputWords(summary) {
   const each = summary.settings.lanes.map((lane) => followed(summary, lane)).filter((text) => text !== '');
   const parted = summary.steps.some((step) => step.goodput_rps !== step.throughput_rps);
-  return `<h3>What was delivered</h3><p>${prose(each.join(' '))}</p>` +
+  return `<h3>What was delivered</h3>${each.length === 0 ? '' : `<p>${prose(each.join(' '))}</p>`}` +
     '<p>Throughput is the answers of a step divided by its seconds. The time of a request runs from sending it to its ' +
     'whole answer, over the answers with the status that the lane expects.</p>' +
     (parted ? '<p>The pale part of a bar is answers that were refusals or errors.</p>' : '') +
@@ -44,9 +45,19 @@ export function dropWords(summary) {
   return '<h3>Why requests are dropped</h3>' +
     '<p>A dropped request is one that k6 could not send because every virtual user (VU) still waited for an earlier ' +
     'answer. It is the load generator that is full: no request is lost on its way.</p>' +
-    holdTimes(summary, waiting).map(([seconds, held]) => `<p>${prose(waitingLanes(summary, seconds, held))}</p>`).join('') +
+    waitingWords(summary, waiting).map((text) => `<p>${prose(text)}</p>`).join('') +
     others.map((lane) => `<p>${prose(otherLane(summary, lane))}</p>`).join('') +
     predictions(summary);
+}
+
+/** What the law says of the lanes that wait for the work; nothing where nobody knows for how long. */
+function waitingWords(summary, waiting) {
+  const { action } = summary.settings;
+  if (!takesItsTime(action)) {
+    return waiting.length === 0 ? [] : [`Nothing is predicted for ${format.listing(waiting)}: how long tasks of the action ${action} keep a VU ` +
+      'does not follow from the settings.'];
+  }
+  return holdTimes(summary, waiting).map(([seconds, held]) => waitingLanes(summary, seconds, held));
 }
 
 /** Lanes that hold a VU equally long, which the law treats alike: `[[seconds, lanes]]`. */
@@ -109,7 +120,8 @@ function predictions({ settings, steps }) {
 
 /** Beside the drain chart: whether all is accounted for, when the work was done, and whether the worker kept up. */
 export function booksWords(summary) {
-  const result = booksSentence(summary) || 'The books do not balance: the findings at the top say where.';
+  const off = summary.steps.some(({ books }) => books !== null && ['missing', 'surplus'].includes(books.state));
+  const result = booksSentence(summary) || (off ? 'The books do not balance: the findings at the top say where.' : 'Not all books could be read.');
   const times = summary.settings.lanes.filter((lane) => lanes[lane].queued).map((lane) => done(summary, lane)).filter((text) => text !== '');
   return `<h3>Accepted, and then?</h3><p>${prose(result)}</p>` +
     times.map((text) => `<p>${prose(text)}</p>`).join('') +
@@ -126,7 +138,7 @@ export function doneSentence({ steps, settings }) {
   }
   const { lane, books } = promised[promised.length - 1];
   return `Accepted is not done: the median task of ${lane} was done ${format.time(books.end_to_end_ms.p50)} after it was accepted` +
-    `${settings.task_ms > 0 ? `, of which the work is ${format.exactTime(settings.task_ms)}` : ''}.`;
+    `${settings.task_ms > 0 && takesOnlyItsTime(settings.action) ? `, of which the work is ${format.exactTime(settings.task_ms)}` : ''}.`;
 }
 
 /** What the highest rate of a lane was worth: when it was answered, and when the work was done. */

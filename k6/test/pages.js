@@ -36,9 +36,12 @@ const silent = summaryOf({ RUN: 'silent', RPS: '50', GATEWAY_URL: 'http://h/<scr
 /** As many rates as a report is likely to have. */
 const many = summaryOf({ RUN: 'many', RPS: '10..400:10' }, published, { extraEnv: machine });
 
+/** A run that was stopped before it sent anything. */
+const stopped = summaryOf({ RUN: 'stopped' }, () => null, { ran: 0, extraEnv: machine });
+
 export function handleSummary() {
   const files = {};
-  for (const summary of [sweep, overload, worse, silent, many]) {
+  for (const summary of [sweep, overload, worse, silent, many, stopped]) {
     const folder = `${__ENV.OUT}/${summary.run}`;
     files[`${folder}/report.html`] = report(summary);
     files[`${folder}/summary.json`] = JSON.stringify(summary);

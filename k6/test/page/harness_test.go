@@ -99,7 +99,7 @@ func touchSources(t *testing.T) {
 func invented(t *testing.T) string {
 	t.Helper()
 	out := t.TempDir()
-	for _, run := range runs {
+	for _, run := range append(runs, "stopped") {
 		require.NoError(t, os.Mkdir(filepath.Join(out, run), 0o755))
 	}
 	cmd := exec.CommandContext(t.Context(), k6(t), "run", "--quiet", "--no-usage-report", "--address", "", "pages.js")

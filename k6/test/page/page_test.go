@@ -84,6 +84,13 @@ func TestReports(t *testing.T) {
 		t.Parallel()
 		runsNothingElse(t, browser, folders["silent"])
 	})
+	t.Run("stopped", func(t *testing.T) { // of which there is nothing to see
+		t.Parallel()
+		p := browser.Open(t, url(filepath.Join(folder, "stopped")), browsertest.View{})
+		require.Equal(t, 4, browsertest.Eval[int](p, "document.querySelectorAll('.plot').length"))
+		require.Zero(t, browsertest.Eval[int](p, "document.querySelectorAll('[role=slider]').length"))
+		require.Empty(t, p.Problems())
+	})
 	t.Run("links", func(t *testing.T) {
 		t.Parallel()
 		p := browser.Open(t, url(folders["real"]), browsertest.View{})

@@ -7,7 +7,7 @@ import { chartSheet } from '../../lib/sheet.js';
 import { lanes } from '../../lib/lanes.js';
 import { palette } from '../../lib/theme.js';
 import { close, contains, equal, lacks, ok, test } from '../harness.js';
-import { published, summaryOf } from '../fixture.js';
+import { answer, published, summaryOf } from '../fixture.js';
 
 const measure = (key) => measures.find((candidate) => candidate.key === key);
 const occurrences = (text, part) => text.split(part).length - 1;
@@ -60,6 +60,16 @@ export function reportTests() {
     contains(report(sweep), 'which this run was not told');
     contains(report(summaryOf({ ACTION: 'cpu' }, published, { extraEnv: { WORKER_CONCURRENCY: '100' } })), 'Nothing is predicted of action cpu');
     lacks(report(summaryOf({ LANES: 'sync' }, published)), 'Predicted and measured');
+  });
+
+  test('nothing is said of the time of tasks that take as long as what they call', () => {
+    const page = report(summaryOf({ ACTION: 'http' }, published, { extraEnv: { WORKER_CONCURRENCY: '100' } }));
+    contains(page, 'Nothing is predicted for sync: how long tasks of the action http keep a VU does not follow from the settings.');
+    contains(page, '<th scope="row" class="left">sync predicted</th><td>–</td>');
+    contains(page, 'Action http, 30&nbsp;s a step');
+    contains(page, '<dt>task</dt><dd>http</dd>');
+    ['held 1&nbsp;s each', 'of which the work is', 'class="predicted"', '>predicted</span>', '1&nbsp;s a task', 'NaN'].forEach((part) => lacks(page, part));
+    lacks(report(summaryOf({ ACTION: 'cpu' }, published)), 'of which the work is');
   });
 
   test('what a chart says to whoever points at it is what it draws', () => {
@@ -119,6 +129,19 @@ export function reportTests() {
     const chart = barChart(many, measure('throughput'), 560, 310);
     ok(occurrences(chart, 'class="tick middle"') < 20, 'the labels of 40 rates overlap');
     lacks(report(many), 'NaN');
+  });
+
+  test('a run that was stopped before its first request claims nothing', () => {
+    const page = report(summaryOf({}, () => null, { ran: 0 }));
+    contains(page, '<h1>The run was stopped before its first step was complete.</h1>');
+    equal(occurrences(page, '>nothing was measured</text>'), 4);
+    ['nothing was dropped', 'NaN', '>undefined', 'Infinity', '<p></p>'].forEach((part) => lacks(page, part));
+  });
+
+  test('books that nobody told are not said to be wrong', () => {
+    const words = (books) => report(summaryOf({ RPS: '50', LANES: 'async' }, () => ({ sent: 50, answered: 0, books })));
+    contains(words({ accepted: 0, unknown: 50 }), '<p>Not all books could be read.</p>');
+    contains(words({ accepted: 50, end: answer(48) }), '<p>The books do not balance: the findings at the top say where.</p>');
   });
 
   test('labels lie neither on bars nor on each other', () => {
