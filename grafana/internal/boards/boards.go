@@ -83,7 +83,7 @@ func (b *board) build() (dashboard.Dashboard, error) {
 			Label("Data source").
 			Description("The Prometheus that scrapes Twinlane and that k6 writes to.").
 			Type("prometheus").
-			Hide(dashboard.VariableHideHideVariable)).
+			Hide(dashboard.VariableHideInControlsMenu)).
 		Annotation(alerts())
 	for _, v := range b.variables {
 		builder.WithVariable(v)
