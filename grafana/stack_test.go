@@ -142,12 +142,10 @@ func (s *stack) startPrometheus(t *testing.T, ports map[string]string) {
 	t.Helper()
 	binary, err := exec.LookPath("prometheus")
 	require.NoError(t, err, "Prometheus is not installed: run make deps")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := free.Addr().String()
-	require.NoError(t, free.Close())
+	address := freeAddress(t)
 	env := maps.Clone(ports)
 	env["PROMETHEUS_PORT"] = portOf(t, "http://"+address)
+	env["LAB_METRICS_PORT"] = portOf(t, "http://"+freeAddress(t)) // a lab may run on this machine
 
 	config := filepath.Join(s.dir, "prometheus.yml")
 	text := s.commandWith(t, env, "deploy/local/prometheus-config")
@@ -157,6 +155,15 @@ func (s *stack) startPrometheus(t *testing.T, ports map[string]string) {
 	s.prometheus = "http://" + address
 	s.await(t, func() error { return s.get(t.Context(), s.prometheus+"/-/ready", nil) })
 	s.awaitValue(t, `count(up == 1)`, 5) // gateway, worker, the broker twice, and itself
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+	return free.Addr().String()
 }
 
 func portOf(t *testing.T, address string) string {
