@@ -6,6 +6,9 @@ import * as format from './format.js';
 import { failure, note } from './finding.js';
 import { boundedClasses, failureClasses } from './steps.js';
 
+/** How many steps are named one by one. */
+const mostNamed = 8;
+
 /** How the report names each kind of failed answer. */
 export const failureNames = {
   refused: 'refused (429 or 503)',
@@ -87,7 +90,7 @@ export function regression(comparison) {
     ...(steps.length === 0 || worse > 0 ? [failure(comparisonSentence(comparison))] : []),
     ...heldLess(comparison),
     ...(steps.length > 0 && lacking.length > 0 ? [note(`${format.plural(lacking.length, 'step')} of ${baseline} could not be compared, which this run has ` +
-      `not, or not whole: ${format.listing(lacking)}.`)] : []),
+      `not, or not whole${lacking.length > mostNamed ? '' : `: ${format.listing(lacking)}`}.`)] : []),
     ...(unlike.length > 0 ? [note(`The run is not the same experiment as ${baseline}: ${format.listing(unlike)}.`)] : []),
   ];
 }

@@ -67,6 +67,9 @@ export function compareTests() {
     equal([fewer.passed, fewer.findings], [true, [
       { level: 'note', text: '2 steps of before could not be compared, which this run has not, or not whole: sync_200 and async_200.' },
     ]]);
+    const many = summaryOf({ ...before, RPS: '100..200:10' }, changed({}));
+    const [{ text }] = summaryOf({ ...env, RPS: '100' }, changed({}), { against: { baseline: many, tolerance: usual } }).findings;
+    equal(text, '20 steps of before could not be compared, which this run has not, or not whole.');
     const nothing = summaryOf(env, changed({}), { against: { baseline: summaryOf({ ...before, RPS: '50' }, changed({})), tolerance: usual } });
     equal([nothing.passed, nothing.findings[0].text], [false, 'No step of this run is one of before: nothing could be compared.']);
   });
