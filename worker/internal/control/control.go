@@ -130,20 +130,24 @@ func (h *Handler) change(w http.ResponseWriter, r *http.Request) {
 }
 
 // decode reads the one JSON object of a request.
-func decode(body io.Reader) (s sizes, err error) {
+func decode(body io.Reader) (sizes, error) {
 	all, err := io.ReadAll(body)
 	if err != nil {
 		return sizes{}, fmt.Errorf("read the body: %w", err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(all))
 	dec.DisallowUnknownFields()
+	var s *sizes // nil for a null
 	if err := dec.Decode(&s); err != nil {
 		return sizes{}, fmt.Errorf("the body is not an object of sizes: %w", err)
 	}
-	if dec.More() {
+	if s == nil {
+		return sizes{}, errors.New("the body is not an object of sizes: null")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return sizes{}, errors.New("the body is more than one JSON object")
 	}
-	return s, nil
+	return *s, nil
 }
 
 // resize changes what is wanted, where it is allowed.

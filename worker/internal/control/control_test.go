@@ -109,6 +109,8 @@ func TestWhatIsNotAllowed(t *testing.T) {
 		"unknown field":    {pool(), http.MethodPut, `{"queue":3}`, 400, `unknown field`},
 		"no object":        {pool(), http.MethodPut, `3`, 400, `not an object of sizes`},
 		"two objects":      {pool(), http.MethodPut, `{}{}`, 400, `more than one JSON object`},
+		"a brace too many": {pool(), http.MethodPut, `{"max":4}}`, 400, `more than one JSON object`},
+		"nothing":          {pool(), http.MethodPut, `null`, 400, `not an object of sizes`},
 		"too long":         {pool(), http.MethodPut, `{` + strings.Repeat(" ", maxBody) + `}`, 400, `too large`},
 		"no JSON":          {pool(), http.MethodPut, ``, 415, `Content-Type has to be application/json`},
 		"method":           {pool(), http.MethodPost, `{}`, 405, `use GET or PUT`},
