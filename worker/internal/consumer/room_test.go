@@ -144,6 +144,7 @@ func TestAWorkerBeginsWithAnIsolatedTask(t *testing.T) {
 				} else {
 					tasks.deliver(taskBody(2, 0, ""), nil)
 					require.Equal(t, takes, time.Since(start))
+					synctest.Wait() // or the stop could come before the task has begun
 					tasks.stopAndWait(t)
 					require.Contains(t, tasks.journal.all(), "result t-2 completed")
 				}
