@@ -25,8 +25,9 @@ const (
 	// hour a broker closes the channel, and has every delivery on it back.
 	answerWithin = 29 * time.Minute
 
-	// returnWithin bounds how long a return waits for its confirm. It leaves some of
-	// RequeueTime to the requeueing that takes its place.
+	// returnWithin bounds how long a return waits for its turn to be published, and
+	// leaves some of RequeueTime to the requeueing that takes its place. What was sent
+	// is waited for all the same: where the broker hangs, a stop is over before that.
 	returnWithin = 2 * time.Second
 
 	minPause = time.Second
@@ -89,8 +90,13 @@ func (c *Consumer) hold(fetch context.Context, cause holdCause, d amqp.Delivery,
 	})
 }
 
-// move settles a delivery that has come back too often for this lane.
+// move settles a delivery that has come back too often for this lane. What has
+// lost its channel is with the broker again: moved, it would be there twice.
 func (c *Consumer) move(fetch context.Context, d amqp.Delivery) {
+	if fetch.Err() != nil {
+		c.giveBack(fetch, d)
+		return
+	}
 	c.cfg.Lane.room.moves.enter()
 	c.hold(fetch, causeMoving, d, func() {
 		defer c.cfg.Lane.room.moves.leave()

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -121,6 +122,23 @@ func TestMoves(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWhatHasLostItsChannelDoesNotMove has the delivery loop come to a delivery
+// when its channel is gone.
+func TestWhatHasLostItsChannelDoesNotMove(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, options{})
+		channel, lost := context.WithCancel(t.Context())
+		lost()
+		b.take(channel, t.Context(), amqp.Delivery{
+			Acknowledger: b.acks, DeliveryTag: 1, Headers: suspicious(), Redelivered: true, Body: []byte(taskBody(1, 0, "")),
+		})
+		synctest.Wait()
+		require.Equal(t, []string{"requeue 1"}, b.journal.all(), "the answer fails, and says so")
+		b.stopAndWait(t)
+	})
 }
 
 // TestWhatIsNoTaskDoesNotMove holds that it is dead-lettered wherever it is met.
