@@ -150,6 +150,7 @@ func TestPageInABrowser(t *testing.T) {
 	v.wait()
 	v.failures()
 	v.looks()
+	v.theNewestIsAskedFor()
 	v.onlyTheLastTen()
 
 	// Answers of the 4xx and 5xx are told of on the console, as they were asked for.
@@ -219,14 +220,34 @@ func (v *visit) failures() {
 	v.lab.refuseWith(nil)
 }
 
-func (v *visit) onlyTheLastTen() {
+// theNewestIsAskedFor has the page wait for what became of one task while ten
+// others push that one out of those that it asks for.
+func (v *visit) theNewestIsAskedFor() {
+	browsertest.Eval[bool](v.Page, `(() => {
+		const real = fetch;
+		const hold = new Promise((resolve) => { window.letGo = resolve; });
+		window.fetch = async (...of) => { if (String(of[0]).startsWith('/v1/tasks/')) { await hold; } return real(...of); };
+		return true;
+	})()`)
 	v.task(0, "")
-	for range 10 {
-		v.Run(press("sync"))
+	v.press("async", 11)
+	browsertest.Eval[bool](v.Page, `(letGo(), true)`)
+	v.awaitRow("Async", "completed")
+}
+
+// press presses a button, again as soon as it can be.
+func (v *visit) press(lane string, times int) {
+	for range times {
+		v.Run(press(lane))
 		require.Eventually(v.t, func() bool {
-			return browsertest.Eval[bool](v.Page, `document.querySelector('button[data-lane=sync]').ariaDisabled === null`)
+			return browsertest.Eval[bool](v.Page, `document.querySelector('button[data-lane=`+lane+`]').ariaDisabled === null`)
 		}, 5*time.Second, time.Millisecond)
 	}
+}
+
+func (v *visit) onlyTheLastTen() {
+	v.task(0, "")
+	v.press("sync", 10)
 	require.Equal(v.t, 10, v.rows())
 	v.task(70_000, "")
 	v.Run(press("sync"))
