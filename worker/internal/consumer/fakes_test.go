@@ -78,6 +78,13 @@ func (p *fakePublisher) Publish(ctx context.Context, m rabbitmq.Message) error {
 	return nil
 }
 
+// told is the results so far, while others may still come.
+func (p *fakePublisher) told() []task.Result {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.results)
+}
+
 // failWith changes what fails, at any time.
 func (p *fakePublisher) failWith(fails func(m rabbitmq.Message) error) {
 	p.mu.Lock()

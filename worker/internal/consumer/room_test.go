@@ -109,14 +109,14 @@ func TestAnIsolatedTaskRunsApart(t *testing.T) {
 				require.NotContains(t, w.suspects.journal.all(), "result t-4 completed", "it runs with no other suspect")
 				w.tasks.deliver(taskBody(6, 0, ""), nil) // while it does
 				synctest.Wait()
-				require.Equal(t, alone, len(w.tasks.publisher.results) < 3)
+				require.Equal(t, alone, len(w.tasks.publisher.told()) < 3)
 				require.Empty(t, w.isolated.journal.all())
 
 				sleep(3 * time.Second)
 				synctest.Wait()
 				require.Contains(t, w.isolated.journal.all(), "result t-3 completed")
 				require.Contains(t, w.suspects.journal.all(), "result t-4 completed")
-				require.Len(t, w.tasks.publisher.results, 3, "and all go on")
+				require.Len(t, w.tasks.publisher.told(), 3, "and all go on")
 				w.stop(t)
 			})
 		})

@@ -90,12 +90,13 @@ func TestADiscardedTaskIsToldOf(t *testing.T) {
 		fill(b)
 		b.deliver(taskBody(3, 0, `,"run":"r-1"`), amqp.Table{"x-attempt": int64(2)})
 		synctest.Wait()
-		require.Len(t, b.publisher.results, 1)
+		told := b.publisher.told()
+		require.Len(t, told, 1)
 		now := time.Now().UTC()
 		require.Equal(t, task.Result{
 			ID: "t-3", Run: "r-1", Status: task.StatusDiscarded, Attempt: 2, Error: "dropped by a full worker",
 			AcceptedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), StartedAt: now, FinishedAt: now,
-		}, b.publisher.results[0])
+		}, told[0])
 		require.Equal(t, 1, value(b.metrics.results[task.StatusDiscarded]))
 		require.Contains(t, b.logged.String(), "task discarded")
 		b.stopAndWait(t)
