@@ -60,30 +60,15 @@ func while(ctx context.Context, run func(context.Context) error, ready func() er
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var g errgroup.Group
 	g.Go(func() error { return run(background) })
-	err := awaitReady(ctx, ready)
-	if err == nil {
+	err := service.AwaitReady(ctx, connectTimeout, ready)
+	switch {
+	case err == nil:
 		err = do(ctx)
+	case ctx.Err() == nil:
+		err = fmt.Errorf("no broker reached within %s: %w", connectTimeout, err)
 	}
 	stop()
 	return errors.Join(err, g.Wait())
-}
-
-func awaitReady(ctx context.Context, ready func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ready()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("no broker reached within %s: %w", connectTimeout, err)
-		}
-	}
 }
 
 // filter is what the flags mean at the time now.

@@ -49,3 +49,25 @@ func (r *Readiness) Component(drain time.Duration) Component {
 		return nil
 	}}
 }
+
+// AwaitReady waits until ready returns nil. Where that takes longer than within,
+// it returns the last reason why not, and the cause of ctx where that ends before.
+func AwaitReady(ctx context.Context, within time.Duration, ready func() error) error {
+	late := time.NewTimer(within)
+	defer late.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-late.C:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/twinlane/twinlane/internal/rabbitmq"
+	"github.com/twinlane/twinlane/internal/service"
 )
 
 // Broker is the RabbitMQ that an experiment runs against. Its queues have names
@@ -111,30 +112,14 @@ func (b *Broker) start(ctx context.Context, run func(context.Context) error, rea
 		cancel()
 		return <-ended
 	}
-	if err := awaitReady(ctx, ready); err != nil {
+	err = service.AwaitReady(ctx, connectTimeout, ready)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("not reached within %s; `make lab` starts a broker where none runs: %w", connectTimeout, err)
+	}
+	if err != nil {
 		return nil, errors.Join(err, stop())
 	}
 	return stop, nil
-}
-
-func awaitReady(ctx context.Context, ready func() error) error {
-	late := time.NewTimer(connectTimeout)
-	defer late.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := ready()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-late.C:
-			return fmt.Errorf("not reached within %s; `make lab` starts a broker where none runs: %w", connectTimeout, err)
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // Queue declares an empty quorum queue and returns its name, which ends in name.
